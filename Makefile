@@ -1,0 +1,34 @@
+# make figures: environment, then all figures.  make test: environment, then all tests.
+PYTHON ?= python3.11
+TORCH ?= torch==2.13.0
+VENV := .venv
+STAMP := $(VENV)/.installed
+RUN := . $(VENV)/bin/activate &&
+
+.PHONY: figures all tables report test lint env schema clean
+
+figures all tables report: $(STAMP)
+	@$(RUN) workflow/run $@
+
+test: $(STAMP)
+	@$(RUN) tests/run
+
+lint: $(STAMP)
+	@$(RUN) tests/lint
+
+env: $(STAMP)
+
+$(STAMP): envs/requirements.txt pyproject.toml
+	@command -v $(PYTHON) > /dev/null || { echo "make: $(PYTHON) not found; set PYTHON=..., 3.11 or newer" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) python -m pip install --quiet --upgrade pip
+	$(RUN) python -m pip install --quiet --constraint envs/requirements.txt $(TORCH)
+	$(RUN) python -m pip install --quiet --no-deps --requirement envs/requirements.txt
+	$(RUN) python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+schema: $(STAMP)
+	$(RUN) prehoc schema --out workflow/schemas/config.schema.json
+
+clean:
+	rm -rf results .prehoc .snakemake

@@ -1,0 +1,46 @@
+from snakemake.utils import min_version
+
+min_version("9.10")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+localrules:
+    all,
+    tables,
+    figures,
+    report,
+
+
+rule all:
+    default_target: True
+    input:
+        rules_of("tables"),
+        rules_of("figures"),
+        "results/provenance.json",
+
+
+rule tables:
+    input:
+        rules_of("tables"),
+        "results/provenance.json",
+
+
+rule figures:
+    input:
+        rules_of("figures"),
+        "results/provenance.json",
+
+
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/fork.smk"
+include: "workflow/rules/collect.smk"
+include: "workflow/rules/risk.smk"
+include: "workflow/rules/decide.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"

@@ -1,0 +1,1 @@
+"""prehoc: how predictable a fine-tune is, and how deep to probe before deciding."""

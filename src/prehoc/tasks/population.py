@@ -1,0 +1,139 @@
+"""What a run draws besides its seed: training subset, label noise, learning rate, batch size, domain.
+
+Each draw comes from a stream of its own, so one factor can be held while another varies.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from prehoc.tasks.streams import generator
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One run's circumstances; `pool` the training rows it may see [n], `labels` of all rows."""
+
+    seed: int
+    lr: float
+    batch_size: int
+    pool: np.ndarray
+    labels: np.ndarray | None
+    target_domain: int | None
+    values: dict[str, float]
+
+
+def _draw(factor: dict[str, Any], rng: np.random.Generator) -> Any:
+    if factor["uniform"] is not None:
+        return float(rng.uniform(*factor["uniform"]))
+    if factor["log_uniform"] is not None:
+        low, high = factor["log_uniform"]
+        return float(math.exp(rng.uniform(math.log(low), math.log(high))))
+    return factor["choice"][int(rng.integers(len(factor["choice"])))]
+
+
+def flip_labels(labels: np.ndarray, rate: float, classes: int, rng: np.random.Generator) -> np.ndarray:
+    """Each label replaced, with probability `rate`, by another class drawn evenly: symmetric noise."""
+    hit = rng.random(len(labels)) < rate
+    other = (labels + rng.integers(1, max(classes, 2), len(labels))) % classes
+    return np.where(hit, other, labels)
+
+
+def draw_run(
+    config: dict[str, Any],
+    seed: int,
+    labels: np.ndarray | None,
+    rows: int,
+    classes: int,
+    domains: list[str],
+) -> Draw:
+    """The draw of run `seed` of a task, from its `train` stage config."""
+    root, task, population = config["seed"], config["task"], config["population"]
+    optimiser = config["optimiser"]
+    values: dict[str, float] = {}
+    drawn: dict[str, Any] = {}
+    for name, factor in sorted(population.items()):
+        if name == "train_subset":
+            continue
+        rng = generator(root, f"{task}/{name}", seed, "population")
+        drawn[name] = _draw(factor, rng)
+        values[name] = (
+            float(domains.index(str(drawn[name]))) if name == "target_domain" else float(drawn[name])
+        )
+    pool = np.arange(rows)
+    if "train_subset" in population:
+        count = population["train_subset"]["n"]
+        pool = np.sort(generator(root, task, seed, "subset").permutation(rows)[:count])
+    rate = drawn.get("label_noise", (config.get("data") or {}).get("label_noise", 0.0))
+    if labels is not None and rate:
+        labels = flip_labels(labels, rate, classes, generator(root, task, seed, "label_noise"))
+    return Draw(
+        seed,
+        float(drawn.get("learning_rate", optimiser["lr"])),
+        int(drawn.get("batch_size", optimiser["batch_size"])),
+        pool,
+        labels,
+        domains.index(str(drawn["target_domain"])) if "target_domain" in drawn else None,
+        values,
+    )
+
+
+def fork_domain(
+    config: dict[str, Any], draw: Draw, fork: tuple[int, int], domains: list[str]
+) -> int | None:
+    """The target domain of a fork: the trunk's where it is visible, a fresh draw where it is hidden."""
+    factor = config["population"].get("target_domain")
+    if factor is None or factor["visible"]:
+        return draw.target_domain
+    rng = generator(config["seed"], config["task"], draw.seed, "target_domain", fork)
+    return domains.index(str(_draw(factor, rng)))
+
+
+def draws_frame(config: dict[str, Any], draws: list[Draw]) -> pd.DataFrame:
+    """The `draws` table of some runs."""
+    population = config["population"]
+    rows = [
+        (config["task"], d.seed, name, bool(population[name]["visible"]), value)
+        for d in draws
+        for name, value in d.values.items()
+    ]
+    frame = pd.DataFrame(rows, columns=["task", "seed", "factor", "visible", "value"])
+    return frame.astype({"task": str, "seed": "int64", "factor": str, "visible": bool, "value": float})
+
+
+def target_outcome(
+    config: dict[str, Any],
+    seed: int,
+    correct: np.ndarray,
+    loss: np.ndarray,
+    domains: np.ndarray | None,
+    domain: int | None,
+    classes: int,
+    fork: tuple[int, int] | None = None,
+) -> dict[str, float]:
+    """R of one run from its target predictions [n]: the drawn domain, label noise and target sample.
+
+    The sample is drawn with replacement, so its variance is the binomial one. A target label that
+    flips to one of the C - 1 others makes right wrong, and wrong right with chance 1 / (C - 1),
+    which is exact for even flips. `accuracy_pool` and `loss_pool` are over the whole target split.
+    """
+    root, task, outcome = config["seed"], config["task"], config["outcome"]
+    pool = np.arange(len(correct))
+    if domain is not None and domains is not None:
+        pool = pool[domains == domain]
+    whole = {"accuracy_pool": float(correct[pool].mean()), "loss_pool": float(loss[pool].mean())}
+    if outcome["target_sample"] is not None:
+        rng = generator(root, task, seed, "target_sample", fork)
+        pool = pool[rng.integers(len(pool), size=outcome["target_sample"])]
+    right = correct[pool].astype(float)
+    if outcome["target_label_noise"]:
+        rng = generator(root, task, seed, "target_label_noise", fork)
+        hit = rng.random(len(pool)) < outcome["target_label_noise"]
+        lucky = rng.random(len(pool)) < 1.0 / max(classes - 1, 1)
+        right = np.where(hit, (1.0 - right) * lucky, right)
+    return {"accuracy": float(right.mean()), "loss": float(loss[pool].mean()), **whole}

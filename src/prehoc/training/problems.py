@@ -1,0 +1,92 @@
+"""From a stage config to the problem that the loop trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from prehoc.tasks.encode import cut_of, encode
+from prehoc.tasks.problem import Problem
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A problem with what the population and the outcome need to know of its data.
+
+    `weights` pins all that lies outside the config: the model's weights and, where they are read
+    from a file that may change under its name, the data.
+    """
+
+    problem: Problem
+    domains: list[str]
+    target_domains: torch.Tensor | None
+    weights: str
+    static: dict[str, float]
+    sources: dict[str, Any]
+
+
+def target_domains(config: dict[str, Any]) -> list[str] | None:
+    """The domains that runs may draw their target from, or None."""
+    factor = config["population"].get("target_domain")
+    return [str(v) for v in factor["choice"]] if factor else None
+
+
+def build(config: dict[str, Any]) -> Setting:
+    """The problem of a task, from its `train` stage config; frozen parts come from the store.
+
+    Raises InputError for data or models at fault.
+    """
+    if config["kind"] == "modular_arithmetic":
+        from prehoc.tasks.modular import ModularProblem
+
+        modular = ModularProblem(config)
+        static = {f"rows_{s}": float(modular.rows(s)) for s in ("train", "val", "target")}
+        static["classes"] = float(modular.classes)
+        return Setting(modular, [], None, "scratch", static, {"data": "generated"})
+    if config["kind"] == "causal_arithmetic":
+        from prehoc.tasks.causal import CausalProblem
+
+        causal = CausalProblem(config)
+        static = {f"rows_{s}": float(causal.rows(s)) for s in ("train", "val", "target")}
+        made = {"model": config["model"], "weights": causal.weights, "data": "generated"}
+        return Setting(causal, [], None, causal.weights, static, made)
+    encoding = encode(config, target_domains(config))
+    cut = cut_of(config["method"])
+    problem: Problem
+    if cut == "features":
+        from prehoc.tasks.heads import HeadProblem
+
+        problem = HeadProblem(encoding, config["method"])
+    elif cut == "top":
+        from prehoc.tasks.top_layer import TopLayerProblem
+
+        problem = TopLayerProblem(encoding, config["method"])
+    else:
+        from prehoc.tasks.lora import LoraClassification
+
+        problem = LoraClassification(encoding, config)
+    first, end = encoding.rows("target")
+    counts = torch.tensor(encoding.meta["train_counts"], dtype=torch.float64)
+    share = counts / counts.sum()
+    static = {f"rows_{s}": float(problem.rows(s)) for s in ("train", "val", "target")}
+    static |= {
+        "classes": float(problem.classes),
+        "label_entropy": float(torch.special.entr(share).sum()),
+        "mean_tokens": float(encoding.meta["mean_tokens"]),
+        "base_parameters": float(encoding.meta["parameters"]),
+    }
+    return Setting(
+        problem,
+        encoding.meta["domains"],
+        encoding.tensors["domain"][first:end],
+        f"{encoding.meta['weights']}/{encoding.meta['data_digest']}",
+        static,
+        {
+            "model": config["model"],
+            "weights": encoding.meta["weights"],
+            "data": {k: config["data"][k] for k in ("name", "revision", "subset")},
+            "data_digest": encoding.meta["data_digest"],
+        },
+    )

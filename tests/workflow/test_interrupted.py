@@ -1,0 +1,95 @@
+"""Killed at any moment and started again, the workflow ends in the undisturbed run's tables."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from conftest import CI, copy_project
+
+pytestmark = pytest.mark.slow
+
+
+def wait_for(condition, process):
+    """Poll until `condition()`; fail if the workflow ends before (there is no deadline to be late for)."""
+    while not condition():
+        if process.poll() is not None:
+            assert condition(), process.stderr.read()[-2000:]
+            return
+        time.sleep(0.02)
+
+
+def checkpoints(project, least):
+    return lambda: len(list((project.folder / ".prehoc/checkpoints").glob("*/*/*/*.safetensors"))) >= least
+
+
+def training_jobs(project):
+    """Process numbers of this project's `prehoc train` and `prehoc fork` commands."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                here = (entry / "cwd").resolve() == project.folder.resolve()
+            except OSError:
+                continue
+            if here and (b"train" in words or b"fork" in words) and b"snakemake" not in words[1]:
+                found.append(int(entry.name))
+    return found
+
+
+def settle(project):
+    """Wait until no job of a killed workflow is left."""
+    while training_jobs(project):
+        time.sleep(0.05)
+
+
+def assert_same(project, finished):
+    ours, theirs = project.tables(), finished.tables()
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if ours[name] != theirs[name]] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "moments"), [("SIGINT", (3, 30)), ("SIGTERM", (1, 20)), ("SIGKILL", (5, 25))]
+)
+def test_workflow_killed(finished, tmp_path, name, moments):
+    project = copy_project(tmp_path / "project")
+    for least in moments:
+        process = project.start("all", *CI, "--quiet", "all", start_new_session=True)
+        wait_for(checkpoints(project, least), process)
+        os.kill(process.pid, getattr(signal, name))
+        process.wait()
+        settle(project)
+        project.run("--unlock", *CI)
+        assert not list(project.folder.glob("results/tables/*.csv"))
+    project.run("all", *CI)
+    assert_same(project, finished)
+
+
+def test_training_job_killed(finished, tmp_path):
+    project = copy_project(tmp_path / "project")
+    process = project.start("all", *CI, "--quiet", "all")
+    wait_for(lambda: checkpoints(project, 4)() and training_jobs(project), process)
+    for number in training_jobs(project):
+        os.kill(number, signal.SIGKILL)
+    assert process.wait() != 0
+    assert "train" in process.stderr.read()
+    project.run("all", *CI)
+    assert_same(project, finished)
+
+
+def test_truncated_store_files_are_made_again(finished, tmp_path):
+    """A half-written checkpoint or encoding, as after a full disk, is never taken for a whole one."""
+    project = copy_project(tmp_path / "project")
+    process = project.start("all", *CI, "--quiet", "all")
+    wait_for(checkpoints(project, 12), process)
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    settle(project)
+    for path in (project.folder / ".prehoc").rglob("*.safetensors"):
+        if "models" not in path.parts:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    project.run("all", *CI)
+    assert_same(project, finished)

@@ -1,0 +1,147 @@
+"""Helpers that all rule files share; no rules. Imports neither torch nor pandas."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from prehoc.config import (
+    Config,
+    digest,
+    figures_config,
+    fork_depths,
+    resolve,
+    shards,
+    source_digest,
+    stage_config,
+)
+from prehoc.errors import InputError
+from prehoc.preflight import preflight
+
+TABLES = ["variance", "envelope", "c_star", "regimes"]
+LOCK = "envs/requirements.txt"
+FIGURES = ["fig2_decay", "fig3_phase", "c_star", "curves"]
+
+
+def load_config():
+    """The resolved config; a fault in it stops here, before any job, with one line."""
+    try:
+        resolved = resolve(config, " + ".join(map(str, workflow.configfiles)))
+        preflight(resolved)
+        return resolved
+    except InputError as error:
+        raise WorkflowError(f"prehoc: {error}") from None
+
+
+CONFIG = load_config()
+TASKS = CONFIG.enabled()
+REAL = [t for t in TASKS if CONFIG.tasks[t].kind != "synthetic"]
+SYNTHETIC = [t for t in TASKS if CONFIG.tasks[t].kind == "synthetic"]
+
+
+def one_of(names):
+    """A wildcard constraint that matches these names and nothing else."""
+    return "|".join(map(re.escape, names)) if names else "(?!)"
+
+
+def written(path, payload):
+    """`path`, holding `payload` as JSON; the name carries its digest, so a file never changes."""
+    target = Path(path)
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(payload, indent=1) + "\n")
+        temporary.replace(target)
+    return path
+
+
+def stage_file(stage):
+    """An input function: the resolved config of a stage of the wildcard's task."""
+
+    def path(wildcards):
+        payload = stage_config(CONFIG, wildcards.task, stage)
+        return written(
+            f"results/config/{wildcards.task}/{stage}-{digest(payload)}.json", payload
+        )
+
+    return path
+
+
+def whole_config(wildcards):
+    """The whole resolved config, for provenance."""
+    whole = CONFIG.model_dump(mode="json")
+    return written(
+        f"results/config/all-{digest(whole)}.json",
+        {"config": whole, "tasks": TASKS, "digest": digest(whole), "lock": LOCK},
+    )
+
+
+def raw_config():
+    """The config as snakemake merged it, in a file: for a snakemake that makes the report."""
+    return written(f"results/config/raw-{digest(config)}.json", dict(config))
+
+
+def figures_file(wildcards):
+    """What the figures depend on besides tables."""
+    payload = figures_config(CONFIG)
+    return written(f"results/config/figures-{digest(payload)}.json", payload)
+
+
+def picture(name, category):
+    """A figure's files by name: each format, the CSV, and the PNG (or the first) in the report."""
+    formats = CONFIG.figures.format
+    shown = "png" if "png" in formats else formats[0]
+    files = {ending: f"results/figures/{name}.{ending}" for ending in [*formats, "csv"]}
+    files[shown] = report(
+        files[shown],
+        caption=f"../report/{name}.rst",
+        category=category,
+        labels={"figure": name},
+    )
+    return files
+
+
+def shard_files(kind):
+    """An input function: the shards' files of the wildcard's task; `kind` is runs or draws."""
+    return lambda wildcards: [
+        f"results/{wildcards.task}/shards/{kind}_{first:06d}-{end:06d}.parquet"
+        for first, end in shards(CONFIG.tasks[wildcards.task])
+    ]
+
+
+def trunk_shards(wildcards):
+    """Shards that hold a task's trunks: forks start from their checkpoints."""
+    task = CONFIG.tasks[wildcards.task]
+    return [
+        f"results/{wildcards.task}/shards/runs_{first:06d}-{end:06d}.parquet"
+        for first, end in shards(task)
+        if first < task.forks.trunks
+    ]
+
+
+def fork_files(wildcards):
+    return [
+        f"results/{wildcards.task}/forks/depth_{depth}.parquet"
+        for depth in fork_depths(CONFIG.tasks[wildcards.task])
+    ]
+
+
+def rules_of(what):
+    """Files behind the collecting targets."""
+    if what == "tables":
+        return [f"results/tables/{t}.csv" for t in TABLES] + [
+            f"results/{t}/verdict.json" for t in TASKS
+        ]
+    return [
+        f"results/figures/{f}.{ending}"
+        for f in FIGURES
+        for ending in [*CONFIG.figures.format, "csv"]
+    ]
+
+
+wildcard_constraints:
+    task=one_of(TASKS),
+    table=one_of(TABLES),
+    first=r"\d{6}",
+    end=r"\d{6}",
+    depth=r"\d+",

@@ -1,0 +1,79 @@
+rule decide:
+    input:
+        config=stage_file("decide"),
+        runs="results/{task}/runs.parquet",
+        forks="results/{task}/forks.parquet",
+        draws="results/{task}/draws.parquet",
+        variance="results/{task}/variance.csv",
+        envelope="results/{task}/envelope.csv",
+    output:
+        c_star="results/{task}/c_star.csv",
+        regimes="results/{task}/regimes.csv",
+        verdict=report(
+            "results/{task}/verdict.json",
+            caption="../report/verdict.rst",
+            category="Verdicts",
+            labels={"task": "{task}"},
+        ),
+    log:
+        "results/logs/decide/{task}.log",
+    benchmark:
+        "results/benchmarks/decide/{task}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        source=source_digest("decide"),
+    message:
+        "{wildcards.task}: optimal depth, regime and verdict"
+    shell:
+        "prehoc --log {log} decide --config {input.config} --runs {input.runs}"
+        " --forks {input.forks} --draws {input.draws} --variance {input.variance}"
+        " --envelope {input.envelope} --c-star {output.c_star} --regimes {output.regimes}"
+        " --verdict {output.verdict}"
+
+
+for name in TABLES:
+
+    rule:
+        name:
+            f"gather_{name}"
+        input:
+            [f"results/{t}/{name}.csv" for t in TASKS],
+        output:
+            report(
+                f"results/tables/{name}.csv",
+                caption=f"../report/{name}_table.rst",
+                category="Tables",
+                labels={"table": name},
+            ),
+        log:
+            f"results/logs/gather/{name}.log",
+        benchmark:
+            f"results/benchmarks/gather/{name}.tsv"
+        conda:
+            "../../envs/analysis.yaml"
+        params:
+            source=source_digest("collect"),
+            table=name,
+        message:
+            f"join the tasks' {name} tables"
+        shell:
+            "prehoc --log {log} gather --table {params.table} --out {output} {input}"
+
+
+rule provenance:
+    input:
+        config=whole_config,
+        sources=[f"results/{t}/sources.json" for t in REAL],
+        tables=[f"results/tables/{name}.csv" for name in TABLES],
+        lock=LOCK,
+    output:
+        "results/provenance.json",
+    log:
+        "results/logs/provenance.log",
+    conda:
+        "../../envs/analysis.yaml"
+    message:
+        "note what made the results"
+    shell:
+        "prehoc --log {log} provenance --config {input.config} --out {output} {input.sources}"

@@ -1,0 +1,24 @@
+rule prepare:
+    input:
+        config=stage_file("prepare"),
+    output:
+        static="results/{task}/static.parquet",
+        sources="results/{task}/sources.json",
+    log:
+        "results/logs/prepare/{task}.log",
+    benchmark:
+        "results/benchmarks/prepare/{task}.tsv"
+    wildcard_constraints:
+        task=one_of(REAL),
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    params:
+        source=source_digest("prepare"),
+    message:
+        "{wildcards.task}: read model and data"
+    shell:
+        "prehoc --log {log} prepare --config {input.config} --static {output.static}"
+        " --sources {output.sources} --threads {threads}"

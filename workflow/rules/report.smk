@@ -1,0 +1,20 @@
+report: "../report/workflow.rst"
+
+
+rule report:
+    input:
+        rules_of("tables"),
+        rules_of("figures"),
+        "results/provenance.json",
+    output:
+        "results/report.html",
+    log:
+        "results/logs/report.log",
+    params:
+        config=lambda wildcards: raw_config(),
+    message:
+        "write the report"
+    conda:
+        "../../envs/analysis.yaml"
+    shell:
+        "snakemake all --report {output} --nolock --configfile {params.config} > {log} 2>&1"

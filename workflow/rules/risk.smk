@@ -1,0 +1,23 @@
+rule risk:
+    input:
+        config=stage_file("risk"),
+        runs="results/{task}/runs.parquet",
+        forks="results/{task}/forks.parquet",
+        draws="results/{task}/draws.parquet",
+    output:
+        variance="results/{task}/variance.csv",
+        envelope="results/{task}/envelope.csv",
+    log:
+        "results/logs/risk/{task}.log",
+    benchmark:
+        "results/benchmarks/risk/{task}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        source=source_digest("risk"),
+    message:
+        "{wildcards.task}: estimate the risk and fit the envelope"
+    shell:
+        "prehoc --log {log} risk --config {input.config} --runs {input.runs}"
+        " --forks {input.forks} --draws {input.draws} --variance {output.variance}"
+        " --envelope {output.envelope}"

@@ -1,0 +1,54 @@
+rule train:
+    input:
+        config=stage_file("train"),
+        static="results/{task}/static.parquet",
+    output:
+        runs="results/{task}/shards/runs_{first}-{end}.parquet",
+        draws="results/{task}/shards/draws_{first}-{end}.parquet",
+    log:
+        "results/logs/train/{task}_{first}-{end}.log",
+    benchmark:
+        "results/benchmarks/train/{task}_{first}-{end}.tsv"
+    wildcard_constraints:
+        task=one_of(REAL),
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    params:
+        source=source_digest("train"),
+        first=lambda wildcards: int(wildcards.first),
+        end=lambda wildcards: int(wildcards.end),
+    message:
+        "{wildcards.task}: train runs {wildcards.first} to {wildcards.end}"
+    shell:
+        "prehoc --log {log} train --config {input.config} --first {params.first}"
+        " --end {params.end} --runs {output.runs} --draws {output.draws} --threads {threads}"
+
+
+rule simulate:
+    input:
+        config=stage_file("simulate"),
+    output:
+        runs="results/{task}/runs.parquet",
+        forks="results/{task}/forks.parquet",
+        draws="results/{task}/draws.parquet",
+        truth="results/{task}/truth.parquet",
+        static="results/{task}/static.parquet",
+    log:
+        "results/logs/simulate/{task}.log",
+    benchmark:
+        "results/benchmarks/simulate/{task}.tsv"
+    wildcard_constraints:
+        task=one_of(SYNTHETIC),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        source=source_digest("simulate"),
+    message:
+        "{wildcards.task}: simulate a process whose risk is known exactly"
+    shell:
+        "prehoc --log {log} simulate --config {input.config} --runs {output.runs}"
+        " --forks {output.forks} --draws {output.draws} --truth {output.truth}"
+        " --static {output.static}"
