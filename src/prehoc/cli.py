@@ -235,9 +235,8 @@ def decide(
 ) -> None:
     """Optimal depth over prices, regime by each reading, and the verdict, for one task."""
     from prehoc import tables
-    from prehoc.risk import phase, pipeline
+    from prehoc.risk import pipeline
     from prehoc.risk.regimes import Thresholds
-    from prehoc.risk.verdict import verdict as judge
 
     stage = _stage(config)
     frames = [tables.read(n, p) for n, p in (("runs", runs), ("forks", forks), ("draws", draws))]
@@ -261,7 +260,7 @@ def decide(
     )
     resamples = rule.pop("bootstrap")
     thresholds = Thresholds(**rule)
-    where = phase.regimes_table(
+    where = pipeline.regimes_table(
         frames[0],
         frames[1],
         frames[2],
@@ -272,7 +271,7 @@ def decide(
         seed=stage["seed"],
         **common,
     )
-    text = judge(
+    text = pipeline.verdict(
         stage["task"],
         variance=u,
         envelope=fits,

@@ -73,7 +73,9 @@ def _packaged(key: str, name: str, known: Mapping[str, tuple[str, ...]]) -> None
 
 
 def _is_path(name: str) -> bool:
-    return name.startswith((".", "/", "~")) or Path(name).exists() or name.count("/") > 1
+    """Whether a name means a file or folder rather than something on the Hub (NAME or OWNER/NAME)."""
+    ending = Path(name).suffix in (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+    return name.startswith((".", "/", "~")) or ending or name.count("/") > 1 or Path(name).exists()
 
 
 def _model(key: str, name: str) -> None:

@@ -1,0 +1,137 @@
+"""The table `c_star`: where to stop, for every measured curve, rule and price."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from prehoc import tables
+from prehoc.errors import InputError
+from prehoc.risk import stopping
+from prehoc.risk.envelope import MIN_DEPTHS
+from prehoc.risk.measured import KEY, Horizons, Key, as_table, fit_curves, load
+from prehoc.risk.onset import Onset
+
+
+def driving_curve(variance: pd.DataFrame, task: str, information: str = "last") -> tuple[str, str, str]:
+    """(proxy, information, why) of the curve that drives c* and the verdict of a task.
+
+    Forks where they were measured at four depths or more, else the residual under `information`
+    (or, where that was not measured, what was); never run_to_run, which is no risk of a
+    prediction of R.  Raises InputError where neither was measured.
+    """
+    rows = variance[(variance["task"] == task) & (variance["depth"] > 0)]
+    forked = int((rows["proxy"] == "fork").sum())
+    if forked >= MIN_DEPTHS:
+        return "fork", "state", f"forks were measured at {forked} depths"
+    why = f"forks were measured at {forked} depths, under {MIN_DEPTHS}"
+    seen = set(rows.loc[rows["proxy"] == "residual", "information"])
+    for name in (information, "last", "prefix", "static+prefix"):
+        if name in seen:
+            return "residual", name, why
+    if forked:
+        return "fork", "state", "no residual was measured"
+    raise InputError(f"task {task!r}: neither residual nor fork was measured at a depth")
+
+
+def c_star_table(
+    envelope: pd.DataFrame,
+    variance: pd.DataFrame,
+    runs: pd.DataFrame | None = None,
+    forks: pd.DataFrame | None = None,
+    draws: pd.DataFrame | None = None,
+    *,
+    prices: Sequence[float] = (),
+    gammas: Sequence[float] = (),
+    cost_per_step: float | Mapping[str, float] = 1.0,
+    horizons: Horizons = None,
+    information: str = "last",
+    shift: float = 0.0,
+    confidence: float = 0.95,
+    level: float = 0.01,
+) -> pd.DataFrame:
+    """The table `c_star`: where to stop, by four rules, at each price w or absolute gamma.
+
+    `cost_per_step` is lambda (one for all tasks or by task).  A price is gamma lambda T / Var R.
+    Fits are made again from `variance` and, for the covariance between depths, from the runs and
+    forks (independent depths without them); horizons are taken from `envelope` if not given.
+    `recommended` marks the guarded rule of the driving curve, one row a task and price.
+    Raises InputError for prices, gammas or costs that are not positive, or none of them.
+    """
+    variance = tables.check("variance", variance, "variance")
+    envelope = tables.check("envelope", envelope, "envelope")
+    if not len(prices) and not len(gammas):
+        raise InputError("no price and no gamma is given; give at least one")
+    for value in (*prices, *gammas):
+        if not (value > 0 and np.isfinite(value)):
+            raise InputError(f"a price or gamma must be a positive number, not {value}")
+    if horizons is None:
+        horizons = {str(t): int(h) for t, h in zip(envelope["task"], envelope["horizon"], strict=True)}
+    data = load(variance, runs, forks, draws, horizons)
+    fits = fit_curves(variance, data, horizons, shift=shift, confidence=confidence, level=level)
+    rows: list[dict[str, Any]] = []
+    for key, found in fits.items():
+        here = variance[variance["task"] == key[0]]
+        var_r = float(here["var_r"].iloc[0])
+        if isinstance(found, str) or not var_r > 0:
+            continue
+        drives = _drives(here, key, information)
+        cost = _cost(cost_per_step, key[0])
+        none = here[here["information"] == "none"]
+        se = float(none["se"].iloc[0]) if len(none) else 0.0
+        steps = data[key[0]].calibration_steps if key[0] in data else float("nan")
+        horizon = found.whole.horizon
+        rates = [stopping.price_to_rate(float(w), var_r, horizon) for w in prices]
+        rates += [float(g) * cost for g in gammas]
+        for rate in dict.fromkeys(rates):
+            for decision in _decisions(found, rate, var_r, se, level):
+                rows.append(
+                    dict(zip(KEY, key, strict=True))
+                    | {
+                        "rule": decision.rule,
+                        "gamma": rate / cost,
+                        "lambda": cost,
+                        "price": rate * horizon / var_r,
+                        "c_star": decision.c_star,
+                        "low": decision.low,
+                        "high": decision.high,
+                        "corner": decision.corner,
+                        "total_risk": decision.total_risk,
+                        "break_even_runs": stopping.break_even_runs(
+                            steps, decision, float(found.whole.mu(horizon)), rate, horizon
+                        ),
+                        "recommended": drives and decision.rule == "guarded",
+                    }
+                )
+    return as_table("c_star", rows, ["task", "proxy", "information", "price"])
+
+
+def _drives(here: pd.DataFrame, key: Key, information: str) -> bool:
+    try:
+        return driving_curve(here, key[0], information)[:2] == key[1:]
+    except InputError:
+        return False
+
+
+def _cost(cost_per_step: float | Mapping[str, float], task: str) -> float:
+    cost = cost_per_step if isinstance(cost_per_step, int | float) else cost_per_step.get(task, 0.0)
+    if not (cost > 0 and np.isfinite(cost)):
+        raise InputError(f"task {task!r}: the cost of a step must be a positive number, not {cost}")
+    return float(cost)
+
+
+def _decisions(found: Onset, rate: float, var_r: float, se: float, level: float) -> list[stopping.Decision]:
+    """The four rules; a closed form from an alpha that is not identified has no number."""
+    closed = stopping.closed_form(found.fit, rate)
+    if not (found.fit.identified and np.isfinite(found.depth)):
+        null = float("nan")
+        closed = stopping.Decision("closed_form", null, closed.low, closed.high, closed.corner, null)
+    return [
+        closed,
+        stopping.argmin(found.fit, rate, var_r, se),
+        stopping.grid_argmin(found.whole, rate, var_r, se),
+        stopping.guarded(found.whole, rate, var_r, se, level=level),
+    ]

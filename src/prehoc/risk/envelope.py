@@ -1,0 +1,236 @@
+"""The envelope mu(c) = b + K (c^-alpha - T^-alpha): its fit, intervals and identification.
+
+b = L(T) is the intrinsic risk when the information at T is all there is; finite-horizon form of
+the paper's L_int + K c^-alpha (its Prop. 5.1), Gamma likelihood and sandwich as in DESIGN 8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2, norm
+
+from prehoc.errors import InputError
+from prehoc.risk.profile import (
+    ALPHA_BOUNDS,
+    alpha_grid,
+    as_batch,
+    check_horizon,
+    maximise,
+    power_basis,
+    power_scale,
+    project,
+)
+from prehoc.risk.proxies import interval
+
+Array = NDArray[np.float64]
+
+MIN_DEPTHS = 4
+
+
+@dataclass(frozen=True)
+class EnvelopeFit:
+    """A fitted envelope.  `b` and `K` in squared units of the metric, `alpha` without unit.
+
+    `covariance` [3, 3] is the sandwich covariance of (b, log K, alpha), nan where K = 0.
+    `identified` is False where alpha's interval reaches its bounds, K = 0 or there are under four
+    depths; `reason` then says which.  `lack_of_fit_p` is nan without spare degrees of freedom.
+    """
+
+    b: float
+    K: float
+    alpha: float
+    b_low: float
+    b_high: float
+    K_low: float
+    K_high: float
+    alpha_low: float
+    alpha_high: float
+    identified: bool
+    reason: str
+    lack_of_fit_p: float
+    freedom: int
+    aic: float
+    covariance: Array
+    depth: Array
+    risk: Array
+    nu: Array
+    relative: Array
+    horizon: float
+    shift: float
+    confidence: float
+
+    def mu(self, c: Array | float) -> Array:
+        """The fitted risk at depths of 1 or more, any shape, squared units of the metric."""
+        at = np.asarray(c, float) + self.shift
+        return self.b + self.K * (at**-self.alpha - (self.horizon + self.shift) ** -self.alpha)
+
+    def gradient(self, c: Array | float) -> Array:
+        """Derivatives of mu(c) by (b, log K, alpha)  [..., 3]."""
+        at = np.asarray(c, float) + self.shift
+        return _gradient(at, self.horizon + self.shift, self.K, self.alpha)
+
+    def band(self, c: Array | float) -> tuple[Array, Array]:
+        """Pointwise interval of mu(c) by the delta method on log mu; nan where K = 0."""
+        g, mu = self.gradient(c), self.mu(c)
+        spread = np.einsum("...i,ij,...j->...", g, self.covariance, g)
+        width = norm.ppf(0.5 + self.confidence / 2) * np.sqrt(np.maximum(spread, 0)) / mu
+        return mu * np.exp(-width), mu * np.exp(width)
+
+
+def _gradient(at: Array, last: float, K: float, alpha: float) -> Array:
+    x = at**-alpha - last**-alpha
+    slope = -np.log(at) * at**-alpha + np.log(last) * last**-alpha
+    return np.stack([np.ones_like(x), K * x, K * slope], axis=-1)
+
+
+def relative_covariance(covariance: Array | None, nu: Array) -> Array:
+    """The covariance of U/E[U] across depths [D, D]; independent depths where none is given."""
+    if covariance is None:
+        return np.diag(2 / nu)
+    c = np.asarray(covariance, float)
+    if c.shape != (len(nu), len(nu)) or not np.all(np.isfinite(c)):
+        raise InputError(f"covariance must be finite and [{len(nu)}, {len(nu)}]")
+    return c
+
+
+def gls_lack_of_fit(
+    risk: Array, mu: Array, nu: Array, relative: Array, tangent: Array
+) -> tuple[float, int]:
+    """Generalised least-squares lack of fit: (chi-square, degrees of freedom).
+
+    Residuals are the cube-root normalised U/mu (Wilson and Hilferty, 1931) with covariance
+    `relative` [D, D]; the directions `tangent` = d log mu / d parameter [D, p] are projected out,
+    so the value is that of the best nearby parameters.
+    """
+    residual = 3 * (np.cbrt(risk / mu) - (1 - 2 / (9 * nu)))
+    factor = np.linalg.cholesky(relative + 1e-12 * np.diag(np.diag(relative)))
+    white = np.linalg.solve(factor, residual)
+    spans = np.linalg.solve(factor, tangent)
+    vectors, values, _ = np.linalg.svd(spans, full_matrices=False)
+    vectors = vectors[:, values > 1e-9 * values.max(initial=0.0)]
+    white = white - vectors @ (vectors.T @ white)
+    return float(white @ white), len(risk) - vectors.shape[1]
+
+
+def fit_envelope(
+    depth: Array,
+    risk: Array,
+    nu: Array,
+    horizon: float,
+    covariance: Array | None = None,
+    *,
+    shift: float = 0.0,
+    confidence: float = 0.95,
+) -> EnvelopeFit:
+    """Fit the envelope to U(c) and say how well each parameter is known.
+
+    `depth` [D] steps (1 or more, increasing), `risk` [D] squared units, `nu` [D] degrees of
+    freedom, `horizon` T, `covariance` [D, D] of U/E[U] across depths (see proxies.Estimate;
+    independent if None), `shift` 0.5 for step-size schedules.
+    alpha: profile likelihood scaled by the sandwich/naive variance ratio.  b: chi-square of U(T)
+    where T was measured, else the sandwich.  K: sandwich on log K.
+    Raises InputError for a risk that is not positive, depth 0, depths beyond T, or under two.
+    """
+    at = np.asarray(depth, float)
+    u, v = as_batch(at, risk, nu)
+    check_horizon(at, horizon)
+    if u.shape[1] != 1:
+        raise InputError("fit_envelope takes one curve; use fit_many for a batch")
+    relative = relative_covariance(covariance, v[:, 0])
+    basis = power_basis(at, horizon, shift)
+    points = maximise(basis, alpha_grid(), u, v)
+    alpha, b, k = float(points.shape[0]), float(points.b[0]), float(points.k[0])
+    K = k / float(power_scale(at, horizon, shift, points.shape)[0])
+    mu = b + k * basis(points.shape)[:, 0]
+    grad = _gradient(at + shift, horizon + shift, K, alpha)
+    tangent = grad / mu[:, None]
+    free = [i for i, on in enumerate((b > 0, k > 0, k > 0)) if on]
+    inside = ALPHA_BOUNDS[0] * (1 + 1e-6) < alpha < ALPHA_BOUNDS[1] * (1 - 1e-6)
+    moving = free if inside else [i for i in free if i != 2]
+    stat, freedom = gls_lack_of_fit(u[:, 0], mu, v[:, 0], relative, tangent[:, moving])
+    p = float(chi2.sf(stat, freedom)) if freedom > 0 else float("nan")
+    cov, ratio = _sandwich(tangent, v[:, 0], relative, free)
+    if k > 0 and len(at) >= MIN_DEPTHS:
+        low, high = _profile_interval(u, v, basis, points.loglik, alpha, ratio, confidence)
+    else:
+        low, high = ALPHA_BOUNDS
+    b_low, b_high = _limit_interval(at, u[:, 0], v[:, 0], b, cov, horizon, confidence)
+    z = float(norm.ppf(0.5 + confidence / 2))
+    spread = np.sqrt(max(cov[1, 1], 0.0)) if k > 0 else np.nan
+    with np.errstate(over="ignore"):
+        K_low, K_high = K * np.exp(-z * spread), K * np.exp(z * spread)
+    reason = _why_not(len(at), k, low, high)
+    return EnvelopeFit(
+        b, K, alpha, b_low, b_high, float(K_low), float(K_high), low, high,
+        not reason, reason, p, freedom, stat + 2 * 3, cov,
+        at, u[:, 0], v[:, 0], relative, float(horizon), shift, confidence,
+    )  # fmt: skip
+
+
+def _why_not(depths: int, k: float, low: float, high: float) -> str:
+    if depths < MIN_DEPTHS:
+        return f"{depths} depths were measured and at least {MIN_DEPTHS} are needed"
+    if k <= 0:
+        return "the risk does not fall with depth"
+    ends = [n for n, hit in (("lower", low <= ALPHA_BOUNDS[0]), ("upper", high >= ALPHA_BOUNDS[1]))
+            if hit]  # fmt: skip
+    if ends:
+        return f"the interval of alpha reaches the {' and '.join(ends)} bound of {ALPHA_BOUNDS}"
+    return ""
+
+
+def _sandwich(tangent: Array, nu: Array, relative: Array, free: list[int]) -> tuple[Array, float]:
+    """Sandwich covariance of (b, log K, alpha) [3, 3] and its ratio to the naive one for alpha."""
+    full = np.zeros((3, 3))
+    if 2 not in free or len(nu) < len(free):
+        full[1:, 1:] = np.nan
+        if 0 in free:
+            weight = tangent[:, 0] * nu / 2
+            full[0, 0] = weight @ relative @ weight / (weight @ tangent[:, 0]) ** 2
+        return full, 1.0
+    g = tangent[:, free]
+    size = np.sqrt((g**2 * nu[:, None]).sum(0))
+    g = g / size
+    weighted = g * nu[:, None] / 2
+    bread = np.linalg.pinv(g.T @ weighted, rcond=1e-13, hermitian=True)
+    meat = weighted.T @ relative @ weighted
+    cov = bread @ meat @ bread / np.outer(size, size)
+    full[np.ix_(free, free)] = cov
+    naive = bread[-1, -1] / size[-1] ** 2
+    return full, float(cov[-1, -1] / naive) if naive > 0 else 1.0
+
+
+def _profile_interval(
+    u: Array, v: Array, basis: object, best: Array, alpha: float, ratio: float, confidence: float
+) -> tuple[float, float]:
+    """Where 2 (max - profile) = chi-square quantile x ratio, by bisection in log alpha."""
+    drop = 0.5 * float(chi2.ppf(confidence, 1)) * ratio
+    ends = np.log(np.array(ALPHA_BOUNDS))
+    outer, inner = ends.copy(), np.full(2, np.log(alpha))
+
+    def excess(points: Array) -> Array:
+        return best[0] - project(basis(np.exp(points)), u, v)[2] - drop  # type: ignore[operator]
+
+    open_end = excess(ends) < 0
+    for _ in range(22):
+        middle = (outer + inner) / 2
+        inside = excess(middle) < 0
+        inner, outer = np.where(inside, middle, inner), np.where(inside, outer, middle)
+    low, high = np.exp(np.where(open_end, ends, (outer + inner) / 2))
+    return float(low), float(high)
+
+
+def _limit_interval(
+    depth: Array, u: Array, nu: Array, b: float, cov: Array, horizon: float, confidence: float
+) -> tuple[float, float]:
+    """Interval of b = L(T): chi-square of U(T) if measured, else b +- z se, not below 0."""
+    if depth[-1] == horizon:
+        low, high = interval(u[-1:], nu[-1:], confidence)
+        return float(low[0]), float(high[0])
+    half = float(norm.ppf(0.5 + confidence / 2) * np.sqrt(max(cov[0, 0], 0.0)))
+    if b <= 0:
+        return 0.0, float("nan")
+    return max(b - half, 0.0), b + half

@@ -1,0 +1,257 @@
+"""The table of regimes: each task's place in the phase diagram under both readings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from prehoc import tables
+from prehoc.risk.curves import Curve, TaskData, measure
+from prehoc.risk.decide import driving_curve
+from prehoc.risk.measured import Horizons, load
+from prehoc.risk.profile import fit_many
+from prehoc.risk.proxies import regress
+from prehoc.risk.regimes import (
+    REGIMES,
+    Sample,
+    Thresholds,
+    bootstrap,
+    classify,
+    interpolate,
+    name_regime,
+    probabilities,
+    statistics,
+)
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+
+def quick_risks(metric: Array, outcome: Array, information: str, static: Array) -> Array:
+    """The risks [D] of proxies.residual without their intervals, fast enough for a bootstrap."""
+    n = len(metric)
+    if not np.isfinite(metric).all() or not np.isfinite(static).all():
+        left, freedom, _ = regress(metric, outcome, information, static)
+        return np.nansum(left**2, axis=0) / np.where(freedom > 0, freedom, np.nan)
+    r = outcome - outcome.mean()
+    total = float(r @ r)
+    x = metric - metric.mean(axis=0)
+    if information == "last":
+        size = (x**2).sum(0)
+        live = size > 1e-20 * n * (metric**2).max(axis=0, initial=1e-300)
+        gain = np.where(live, (x.T @ r) ** 2 / np.where(live, size, 1.0), 0.0)
+        return np.maximum(total - gain, 0) / (n - 1 - live)
+    base = static if "static" in information else static[:, :0]
+    x = np.column_stack([base - base.mean(axis=0), x])
+    norm = np.sqrt((x**2).sum(0))
+    vectors, upper = np.linalg.qr(x / np.where(norm > 0, norm, 1.0))
+    kept = np.abs(np.diag(upper)) > 1e-7
+    gain = np.cumsum(np.where(kept, (vectors.T @ r) ** 2, 0.0))
+    used = np.cumsum(kept).astype(float)
+    first = base.shape[1]
+    if information == "static":
+        rss, p = total - (gain[first - 1] if first else 0.0), used[first - 1] if first else 0.0
+        return np.array([max(rss, 0.0) / (n - 1 - p)])
+    freedom = n - 1 - used[first:]
+    return np.maximum(total - gain[first:], 0) / np.where(freedom > 0, freedom, np.nan)
+
+
+def fork_risks(forks: tuple[Array, ...]) -> Array:
+    """Mean within-trunk variances [D] of forks [trunks, M], trunks weighted by M - 1."""
+    risks = []
+    for values in forks:
+        ok = np.isfinite(values)
+        size = ok.sum(1)
+        mean = np.where(ok, values, 0).sum(1) / np.maximum(size, 1)
+        squares = (np.where(ok, values - mean[:, None], 0) ** 2).sum(1)[size >= 2].sum()
+        freedom = (size[size >= 2] - 1).sum()
+        risks.append(squares / freedom if freedom else np.nan)
+    return np.array(risks)
+
+
+def _curve_of(data: TaskData, curve: Curve) -> Array:
+    """U [D'] of a resample at the depths of the measured curve."""
+    if curve.proxy == "fork":
+        at = {int(d): u for d, u in zip(data.fork_depth, fork_risks(data.forks), strict=True)}
+        return np.array([at[int(d)] for d in curve.depth])
+    metric = data.metric[:, np.isin(data.depth, curve.depth)]
+    if curve.proxy == "run_to_run":
+        return np.nanvar(metric, axis=0, ddof=1)
+    return quick_risks(metric, data.outcome, curve.information, data.static)
+
+
+def _noiseless_forks(data: TaskData) -> bool:
+    """Whether forks at the horizon were made and do not vary: R has no noise of its own."""
+    if not len(data.fork_depth) or data.fork_depth[-1] != data.horizon:
+        return False
+    return bool(fork_risks(data.forks[-1:])[0] <= 1e-12 * data.var_r)
+
+
+def _sample(
+    data: TaskData,
+    curve: Curve,
+    risks: Array,
+    base: Array,
+    first: int,
+    shift: float,
+    shallow: float,
+) -> Sample:
+    """The rule's inputs from curves [B, D] and (Var R, static, best) [B, 3]."""
+    depth = curve.depth.astype(float)
+    spot = max(shallow * data.horizon, depth[first])
+    start = np.array([interpolate(depth, u, spot) for u in risks])
+    if curve.proxy == "fork" and _noiseless_forks(data):
+        last = np.zeros(len(risks))
+    elif depth[-1] == data.horizon:
+        last = risks[:, -1]
+    else:
+        last = _extrapolated(depth, risks, curve, data.horizon, shift)
+    var_r = risks[:, first] if curve.proxy == "run_to_run" else base[:, 0]
+    return Sample(var_r, start, last, base[:, 1], base[:, 2])
+
+
+def _extrapolated(depth: Array, risks: Array, curve: Curve, horizon: int, shift: float) -> Array:
+    """The fitted b of each row where U(T) was not measured; nan under four depths."""
+    last = np.full(len(risks), np.nan)
+    good = np.isfinite(risks).all(axis=1) & (risks > 0).all(axis=1)
+    nu = curve.estimate.nu
+    if len(depth) >= 4 and good.any() and np.isfinite(nu).all():
+        last[good] = fit_many(depth, risks[good], nu, horizon, shift=shift)[0]
+    return last
+
+
+def _base(data: TaskData) -> tuple[float, float, float]:
+    """(Var R, risk left by static information, least risk at T with it), nan without any."""
+    if data.static.shape[1] == 0:
+        return data.var_r, float("nan"), float("nan")
+    metric, static = data.metric, data.static
+    if not data.target:
+        metric = metric[:, data.depth < data.horizon]
+    left = float(quick_risks(metric, data.outcome, "static", static)[0])
+    best = left
+    if metric.shape[1]:
+        best = float(np.nanmin(quick_risks(metric, data.outcome, "static+prefix", static)))
+    return data.var_r, left, best
+
+
+def place(
+    data: TaskData,
+    curve: Curve,
+    thresholds: Thresholds,
+    *,
+    resamples: int,
+    seed: int,
+    shift: float = 0.0,
+    confidence: float = 0.95,
+    onset: float = float("nan"),
+) -> dict[str, Any]:
+    """One row of the table: iota, q, probabilities and the regime of one measured curve.
+
+    Runs are resampled; for forks, trunks (for U) and runs (for Var R and what static information
+    leaves) independently.  Deterministic in `seed`.
+    """
+    first = int(np.searchsorted(curve.depth, onset)) if np.isfinite(onset) else 0
+    first = min(first, len(curve.depth) - 1)
+    if data.var_r <= thresholds.tolerance**2:
+        return _settled()
+    base_needed = curve.proxy != "run_to_run"
+
+    def of_runs(rows: Index) -> tuple[float, ...]:
+        drawn = data.resample(rows)
+        base = _base(drawn) if base_needed else (np.nan,) * 3
+        risks = () if curve.proxy == "fork" else tuple(_curve_of(drawn, curve))
+        return (*base, *risks)
+
+    def of_trunks(rows: Index) -> tuple[float, ...]:
+        return tuple(_curve_of(data.resample_trunks(rows), curve))
+
+    drawn = bootstrap(len(data.outcome), of_runs, resamples, seed)
+    risks = drawn[:, 3:]
+    if curve.proxy == "fork":
+        risks = bootstrap(len(data.forks[0]), of_trunks, resamples, seed)
+    point_base = np.array([_base(data) if base_needed else (np.nan,) * 3])
+    argument = (first, shift, thresholds.shallow)
+    point = _sample(data, curve, curve.estimate.risk[None, :], point_base, *argument)
+    batch = _sample(data, curve, risks, drawn[:, :3], *argument)
+    iota, q, static_share, _ = statistics(point)
+    share = probabilities(classify(batch, thresholds))
+    spread = statistics(batch)[0]
+    spread = spread[np.isfinite(spread)]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(spread, [tail, 1 - tail]) if spread.size else (np.nan, np.nan)
+    return {
+        "iota": float(iota[0]),
+        "iota_low": float(low),
+        "iota_high": float(high),
+        "q": float(q[0]),
+        "static_share": float(static_share[0]),
+        **{f"p_{name}": float(p) for name, p in zip(REGIMES, share, strict=True)},
+        "regime": name_regime(int(classify(point, thresholds)[0]), share, thresholds),
+    }
+
+
+def _settled() -> dict[str, Any]:
+    null = float("nan")
+    row: dict[str, Any] = dict.fromkeys(("iota", "iota_low", "iota_high", "q", "static_share"), null)
+    row |= {f"p_{name}": float(name == "static_sufficient") for name in REGIMES}
+    return row | {"regime": "static_sufficient"}
+
+
+def regimes_table(
+    runs: pd.DataFrame,
+    forks: pd.DataFrame | None,
+    draws: pd.DataFrame | None,
+    variance: pd.DataFrame,
+    envelope: pd.DataFrame | None = None,
+    *,
+    thresholds: Thresholds | None = None,
+    resamples: int = 400,
+    seed: int = 0,
+    horizons: Horizons = None,
+    information: str = "last",
+    shift: float = 0.0,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """The table `regimes`: reading `bayes` by residual and by fork, and `run_to_run`.
+
+    `envelope` gives run_to_run's onset (its shares refer to the first regular depth); without it
+    they refer to the first measured depth.  A task whose c_s lies before its first measured depth
+    is judged at that depth.  Raises InputError as curves.split_tasks does.
+    """
+    rule = thresholds or Thresholds()
+    variance = tables.check("variance", variance, "variance")
+    rows: list[dict[str, Any]] = []
+    for task, data in sorted(load(variance, runs, forks, draws, horizons).items()):
+        here = variance[variance["task"] == task]
+        seen = set(here.loc[here["depth"] > 0, "proxy"])
+        for reading, proxy in (("bayes", "fork"), ("bayes", "residual"), ("run_to_run",) * 2):
+            if proxy not in seen:
+                continue
+            name = {"fork": "state", "run_to_run": "last"}.get(proxy, "")
+            if proxy == "residual":
+                only = here[here["proxy"] == "residual"]
+                name = driving_curve(only, task, information)[1]
+            curve = measure(data, proxy, name, confidence)
+            if curve is None:
+                continue
+            row = place(
+                data, curve, rule, resamples=resamples, seed=seed, shift=shift,
+                confidence=confidence, onset=_onset(envelope, task, proxy),
+            )  # fmt: skip
+            rows.append({"task": task, "reading": reading, "proxy": proxy, "information": name} | row)
+    if not rows:
+        return tables.empty("regimes")
+    frame = pd.DataFrame(rows, columns=list(tables.SCHEMAS["regimes"].columns))
+    return tables.check("regimes", frame)
+
+
+def _onset(envelope: pd.DataFrame | None, task: str, proxy: str) -> float:
+    if envelope is None or proxy != "run_to_run":
+        return float("nan")
+    row = envelope[
+        (envelope["task"] == task) & (envelope["proxy"] == proxy) & (envelope["model"] == "power")
+    ]
+    return float(row["onset"].iloc[0]) if len(row) else float("nan")

@@ -1,0 +1,19 @@
+"""The four tables and the verdict, from runs, forks and draws: the entry points in one place."""
+
+from __future__ import annotations
+
+from prehoc.risk.decide import c_star_table, driving_curve
+from prehoc.risk.measured import envelope_table, variance_table
+from prehoc.risk.phase import regimes_table
+from prehoc.risk.regimes import Thresholds
+from prehoc.risk.verdict import verdict
+
+__all__ = [
+    "Thresholds",
+    "c_star_table",
+    "driving_curve",
+    "envelope_table",
+    "regimes_table",
+    "variance_table",
+    "verdict",
+]

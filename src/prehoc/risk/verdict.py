@@ -1,0 +1,205 @@
+"""One task's verdict in plain words and numbers, safe to write as JSON."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from prehoc.errors import InputError
+from prehoc.risk.decide import driving_curve
+
+_MEANING = {
+    "static_sufficient": "what can be known is known before the run or within its first steps; "
+    "probing gains next to nothing",
+    "dynamic_critical": "the run itself decides and tells slowly; probe deep",
+    "noise_dominant": "most of the outcome's variance stays open however deep one probes",
+    "undecided": "the measurements do not single out one regime; measure more runs",
+}
+_PROBABILITIES = ("p_static_sufficient", "p_dynamic_critical", "p_noise_dominant")
+
+
+def clean(value: Any) -> Any:
+    """A number or string that JSON knows: numpy scalars unpacked, nan and infinities as None."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _share(value: Any, whole: float) -> float | None:
+    number = clean(value)
+    return None if number is None or not whole > 0 else float(number) / whole
+
+
+def verdict(
+    task: str,
+    variance: pd.DataFrame,
+    envelope: pd.DataFrame,
+    c_star: pd.DataFrame,
+    regimes: pd.DataFrame,
+    *,
+    information: str = "last",
+) -> dict[str, Any]:
+    """What the four tables say of one task, as a JSON-safe dict (null where there is no number).
+
+    Risks are in squared units of the metric, depths in steps, shares of Var R or of T without
+    unit.  `information` is the residual's information set where no forks drive.
+    Raises InputError for a task that `variance` lacks.
+    """
+    here = variance[variance["task"] == task]
+    if here.empty:
+        raise InputError(f"task {task!r} has no row in the variance table")
+    proxy, known, why = driving_curve(variance, task, information)
+    fit = _envelope(envelope, task, proxy, known)
+    var_r = float(here["var_r"].iloc[0])
+    readings = _readings(regimes, task)
+    drives = [r for r in readings if r["reading"] == "bayes" and r["proxy"] == proxy]
+    regime = drives[0]["regime"] if drives else "undecided"
+    horizon = clean(fit.get("horizon"))
+    stops = _stops(c_star, task, proxy, known, horizon)
+    alpha = _alpha(fit)
+    limit = {
+        "value": clean(fit.get("L_int")),
+        "low": clean(fit.get("L_int_low")),
+        "high": clean(fit.get("L_int_high")),
+        "share_of_var_r": _share(fit.get("L_int"), var_r),
+    }
+    return {
+        "task": task,
+        "regime": regime,
+        "meaning": _MEANING[regime],
+        "in_words": _words(task, regime, alpha, limit, stops, horizon),
+        "driving_proxy": {"proxy": proxy, "information": known, "because": why},
+        "readings": readings,
+        "alpha": alpha,
+        "L_int": limit,
+        "var_r": clean(var_r),
+        "horizon": horizon,
+        "lack_of_fit_p": clean(fit.get("lack_of_fit_p")),
+        "onset": clean(fit.get("onset")),
+        "c_star": stops,
+        "runs": int(here.loc[here["proxy"] != "fork", "n"].max()) if len(here) else None,
+        "failure_rate": clean(here.loc[here["proxy"] != "fork", "failure_rate"].max()),
+        "gap_fork_residual": _gap(here),
+        "caveats": _caveats(here, horizon, known),
+    }
+
+
+def _envelope(envelope: pd.DataFrame, task: str, proxy: str, information: str) -> dict[str, Any]:
+    rows = envelope[
+        (envelope["task"] == task)
+        & (envelope["proxy"] == proxy)
+        & (envelope["information"] == information)
+        & (envelope["model"] == "power")
+    ]
+    return {str(k): v for k, v in rows.iloc[0].items()} if len(rows) else {}
+
+
+def _alpha(fit: dict[str, Any]) -> dict[str, Any]:
+    found = bool(fit.get("identified", False))
+    return {
+        "identified": found,
+        "value": clean(fit["alpha"]) if found else None,
+        "low": clean(fit.get("alpha_low")),
+        "high": clean(fit.get("alpha_high")),
+        "because": None if found else _reason(str(fit.get("note", "no envelope was fitted"))),
+    }
+
+
+def _reason(note: str) -> str:
+    parts = [p for p in note.split("; ") if not p.startswith("AIC weight")]
+    return "; ".join(p.removeprefix("not identified: ") for p in parts)
+
+
+def _readings(regimes: pd.DataFrame, task: str) -> list[dict[str, Any]]:
+    columns = ("reading", "proxy", "information", "regime", *_PROBABILITIES, "iota", "iota_low",
+               "iota_high", "q", "static_share")  # fmt: skip
+    rows = regimes[regimes["task"] == task]
+    return [{c: clean(row[c]) for c in columns} for _, row in rows.iterrows()]
+
+
+def _stops(
+    c_star: pd.DataFrame, task: str, proxy: str, information: str, horizon: Any
+) -> list[dict[str, Any]]:
+    rows = c_star[
+        (c_star["task"] == task)
+        & (c_star["proxy"] == proxy)
+        & (c_star["information"] == information)
+        & (c_star["rule"] == "guarded")
+    ].sort_values("price")
+    whole = float(horizon) if horizon else float("nan")
+    return [
+        {
+            "price": clean(row["price"]),
+            "gamma": clean(row["gamma"]),
+            "lambda": clean(row["lambda"]),
+            "c_star": clean(row["c_star"]),
+            "low": clean(row["low"]),
+            "high": clean(row["high"]),
+            "share_of_horizon": _share(row["c_star"], whole),
+            "corner": str(row["corner"]),
+            "break_even_runs": clean(row["break_even_runs"]),
+        }
+        for _, row in rows.iterrows()
+    ]
+
+
+def _gap(here: pd.DataFrame) -> list[dict[str, Any]]:
+    """What the named features miss: residual (last) minus fork, at depths with both."""
+    forks = here[here["information"] == "state"].set_index("depth")
+    named = here[(here["proxy"] == "residual") & (here["information"] == "last")]
+    rows = []
+    for _, row in named.iterrows():
+        if row["depth"] in forks.index:
+            other = forks.loc[row["depth"]]
+            se = math.hypot(float(row["se"]), float(other["se"]))
+            gap = float(row["risk"]) - float(other["risk"])
+            rows.append({"depth": int(row["depth"]), "gap": clean(gap), "se": clean(se)})
+    return rows
+
+
+def _caveats(here: pd.DataFrame, horizon: Any, information: str) -> list[str]:
+    notes = [
+        "alpha, K and L_int describe the task, not any single run of it",
+        "run_to_run is the paper's proxy; it is no risk of a prediction of R",
+    ]
+    if information != "state":
+        notes.append(
+            f"the residual is what a linear predictor with {information} information leaves open: "
+            "an upper bound on L(c)"
+        )
+    shown = {("residual", "last" if information == "state" else information), ("fork", "state")}
+    pairs = [p in shown for p in zip(here["proxy"], here["information"], strict=True)]
+    curves = here[pairs]
+    at_end = curves[(curves["depth"] == horizon) & (curves["risk"] > 0)]
+    if at_end["proxy"].nunique() < curves["proxy"].nunique():
+        notes.append(
+            "a risk was not measured, or is zero, at the horizon: if R includes no noise of its "
+            "own (target sample, label noise, domain), L_int is zero by construction, and what is shown "
+            "for it is an extrapolation"
+        )
+    lost = float(here["failure_rate"].max())
+    if lost > 0:
+        notes.append(f"{lost:.1%} of runs or forks failed; all numbers hold for those that did not")
+    return notes
+
+
+def _words(
+    task: str, regime: str, alpha: dict[str, Any], limit: dict[str, Any],
+    stops: list[dict[str, Any]], horizon: Any,
+) -> str:  # fmt: skip
+    parts = [f"{task} is {regime.replace('_', '-')}: {_MEANING[regime]}."]
+    if alpha["identified"]:
+        parts.append(f"alpha = {alpha['value']:.3g} ({alpha['low']:.3g} to {alpha['high']:.3g}).")
+    else:
+        parts.append(f"alpha is not identified ({alpha['because']}).")
+    if limit["share_of_var_r"] is not None:
+        parts.append(f"L_int = {limit['value']:.3g}, {limit['share_of_var_r']:.0%} of Var R.")
+    if stops:
+        one = stops[len(stops) // 2]
+        if one["c_star"] is not None:
+            parts.append(f"At price {one['price']:.3g} stop at step {one['c_star']:.4g} of {horizon}.")
+    return " ".join(parts)
