@@ -216,7 +216,20 @@ class Task(Block):
         if self.kind == "causal_arithmetic" and self.method and self.method.kind != "lora":
             raise ValueError("causal_arithmetic trains adapters: set method.kind to lora")
         self._check_population()
+        if self.arithmetic is not None:
+            self._check_arithmetic(self.arithmetic)
         return self
+
+    def _check_arithmetic(self, sums: Arithmetic) -> None:
+        modular = self.kind == "modular_arithmetic"
+        total = sums.modulus**2 if modular else 10 ** (2 * sums.digits)
+        if modular != (sums.train < 1):
+            raise ValueError("arithmetic.train is a share below 1 for modular sums, else a count")
+        used = (round(sums.train * total) if modular else sums.train) + sums.val + sums.target
+        if used + 3 * modular > total:  # pairs that commute stay together, so splits may run over
+            raise ValueError(
+                f"arithmetic: {total} sums do not hold train, val and target, {used:g} in all; lower them"
+            )
 
     def _check_population(self) -> None:
         if self.population and self.kind != "text_classification":
@@ -389,9 +402,11 @@ def stage_config(config: Config, task: str, stage: str) -> dict[str, Any]:
     The number of runs is part of no training stage: more seeds make new shards and leave the old.
     """
     block = config.tasks[task].model_dump(mode="json")
-    identity = {"task": task, "seed": config.seed, "store": config.store}
+    identity: dict[str, Any] = {"task": task, "seed": config.seed, "store": config.store}
     keep: tuple[str, ...]
     if stage == "prepare":
+        drawn = {k: v for k, v in block["population"].items() if k == "target_domain"}
+        identity["population"] = drawn  # which domains' texts are read
         keep = ("kind", "model", "data", "arithmetic", "method")
     elif stage == "train":
         keep = (*TRAINING_KEYS, "depths", "horizon", "outcome")

@@ -213,7 +213,9 @@ def check(name: str, frame: pd.DataFrame, source: str | Path = "") -> pd.DataFra
     if extra:
         raise InputError(f"{where}table {name!r} has unknown column(s) {extra}; remove them")
     try:
-        return schema.validate(frame[columns].reset_index(drop=True))
+        text = {c: "str" for c, spec in schema.columns.items() if str(spec.dtype).startswith("str")}
+        kept = frame[columns].reset_index(drop=True)
+        return schema.validate(kept.astype(text) if kept.empty else kept)
     except (pa.errors.SchemaError, pa.errors.SchemaErrors) as error:
         line = " ".join(str(error).split())
         raise InputError(f"{where}table {name!r} is not as declared: {line[:300]}") from error
@@ -264,7 +266,7 @@ def read(name: str, path: str | Path) -> pd.DataFrame:
         if Path(path).suffix == ".parquet":
             frame = pd.read_parquet(path)
         else:
-            text = {c: "str" for c, s in SCHEMAS[name].columns.items() if str(s.dtype) == "str"}
+            text = {c: "str" for c, s in SCHEMAS[name].columns.items() if str(s.dtype).startswith("str")}
             frame = pd.read_csv(path, dtype=text, keep_default_na=True)
             for column in text:
                 if column in frame:

@@ -184,10 +184,11 @@ def cut_splits(
     """
     order = generator(root, f"data:{data['name']}", 0, "data_split").permutation(len(rows.labels))
     source = data["train_domains"]
-    for name in [*(source or []), *(target_domains or [])]:
-        if name not in set(rows.domains):
-            have = sorted(set(rows.domains))
-            raise InputError(f"data: domain {name!r} is not in {data['name']}; it has {have}")
+    have = sorted(set(rows.domains.tolist()))
+    for key, names in (("data.train_domains", source), ("population.target_domain", target_domains)):
+        for name in names or []:
+            if name not in have:
+                raise InputError(f"{key}: {data['name']} has no domain {name!r}; it has {have}")
     home = np.isin(rows.domains, source) if source else np.ones(len(order), bool)
     taken = np.zeros(len(order), bool)
     cut: dict[str, np.ndarray] = {}

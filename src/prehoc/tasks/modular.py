@@ -34,20 +34,21 @@ def modular_splits(modulus: int, share: float, val: int, target: int, root: int)
     total = int(sizes[-1])
     if not 0 < share < 1:
         raise InputError(f"arithmetic.train: {share} must be a share between 0 and 1")
-    cuts = [round(share * total), round(share * total) + val, round(share * total) + val + target]
-    if cuts[2] > total:
-        raise InputError(
-            f"arithmetic.target: {modulus}^2 = {total} sums hold {cuts[0]} for training and no "
-            f"{val} + {target} beside them; lower val, target or train"
-        )
-    ends = np.searchsorted(sizes, cuts, side="left") + 1
-    starts = np.concatenate([[0], ends[:-1]])
-    return {
-        split: np.concatenate(both[a:b])[: want if split != "train" else None]
-        for split, a, b, want in zip(
-            ("train", "val", "target"), starts, ends, (0, val, target), strict=True
-        )
-    }
+    wanted = {"train": round(share * total), "val": val, "target": target}
+    splits: dict[str, np.ndarray] = {}
+    begin = 0
+    for split, want in wanted.items():
+        taken = int(sizes[begin - 1]) if begin else 0
+        end = int(np.searchsorted(sizes, taken + want, side="left")) + 1
+        if end > len(sizes):
+            raise InputError(
+                f"arithmetic.{split}: {modulus}^2 = {total} sums do not hold {wanted['train']} for "
+                f"training and {val} + {target} beside them; lower val, target or train"
+            )
+        part = np.concatenate(both[begin:end])
+        splits[split] = part if split == "train" else part[:want]
+        begin = end
+    return splits
 
 
 class ModularProblem:
