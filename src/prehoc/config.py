@@ -175,7 +175,9 @@ class Task(Block):
     bank: Annotated[int, Field(ge=2)] = Field(description="seeds trained together; filled up with dummies")
     depths: list[Count]
     horizon: Count
-    half_shift: bool = Field(description="fit the envelope in c + 1/2: for step sizes k^-rho, k = 1, 2, ...")
+    half_shift: bool = Field(
+        description="fit the envelope in c + 1/2: for step sizes k^-rho, k = 1, 2, ..."
+    )
     population: dict[
         Literal["train_subset", "label_noise", "learning_rate", "batch_size", "target_domain"],
         Factor,

@@ -10,11 +10,11 @@ rule report:
         "results/report.html",
     log:
         "results/logs/report.log",
+    conda:
+        "../../envs/analysis.yaml"
     params:
         config=lambda wildcards: raw_config(),
     message:
         "write the report"
-    conda:
-        "../../envs/analysis.yaml"
     shell:
         "snakemake all --report {output} --nolock --configfile {params.config} > {log} 2>&1"

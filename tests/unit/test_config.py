@@ -1,0 +1,143 @@
+"""The config: schema in step, defaults filled, stages cut to what they depend on."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from prehoc import config
+from prehoc.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+RAW = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def raw(**changes):
+    made = copy.deepcopy(RAW)
+    made.update(changes)
+    return made
+
+
+def test_schema_file_is_the_models():
+    shipped = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
+    assert shipped == config.json_schema(), "run `make schema`"
+
+
+def test_block_is_filled_from_all_then_kind_then_itself():
+    resolved = config.resolve(RAW)
+    task = resolved.tasks["movie_polarity_head"]
+    assert task.optimiser.name == "sgd"
+    assert task.optimiser.rho == RAW["defaults"]["text_classification"]["optimiser"]["rho"]
+    assert task.half_shift == RAW["defaults"]["all"]["half_shift"]
+
+
+def test_nothing_is_filled_from_code():
+    made = raw()
+    del made["defaults"]["text_classification"]["optimiser"]["clip"]
+    with pytest.raises(InputError, match=r"tasks\.movie_polarity\.optimiser\.clip: missing"):
+        config.resolve(made)
+
+
+def test_yaml_anchor_tasks_do_not_share_state():
+    resolved = config.resolve(RAW)
+    assert resolved.tasks["noise_hidden"].population != resolved.tasks["noise_visible"].population
+    assert not resolved.tasks["movie_polarity_head"].population
+
+
+def test_seeds_override_lowers_trunks_too():
+    resolved = config.resolve(raw(seeds=10))
+    assert {t.runs for t in resolved.tasks.values()} == {10}
+    assert resolved.tasks["movie_polarity_head"].forks.trunks == 10
+
+
+def test_only_picks_and_keeps_file_order():
+    resolved = config.resolve(raw(only=["synthetic_noise", "bbc_topics"]))
+    assert resolved.enabled() == ["bbc_topics", "synthetic_noise"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "change", "same"),
+    [
+        ("train", {"runs": 200}, True),
+        ("train", {"shard": 7}, True),
+        ("train", {"enabled": False}, True),
+        ("train", {"group": "other"}, True),
+        ("train", {"forks": None}, True),
+        ("train", {"optimiser": {"lr": 0.5}}, False),
+        ("train", {"bank": 8}, False),
+        ("prepare", {"optimiser": {"lr": 0.5}}, True),
+        ("prepare", {"data": {"train": 100}}, False),
+        ("fork", {"forks": {"trunks": 20, "per_trunk": 5, "depths": [1]}}, False),
+        ("risk", {"optimiser": {"lr": 0.5}}, True),
+        ("risk", {"horizon": 300}, False),
+    ],
+)
+def test_stage_config_holds_what_the_stage_depends_on(stage, change, same):
+    before = config.stage_config(config.resolve(RAW), "movie_polarity", stage)
+    made = raw()
+    made["tasks"]["movie_polarity"] = config._merge(made["tasks"]["movie_polarity"], change)
+    after = config.stage_config(config.resolve(made), "movie_polarity", stage)
+    assert (config.digest(before) == config.digest(after)) == same
+
+
+def test_shards_cover_all_runs_once():
+    task = config.resolve(raw(seeds=100)).tasks["bbc_topics"]
+    seeds = [s for a, b in config.shards(task) for s in range(a, b)]
+    assert seeds == list(range(100))
+
+
+def test_horizon_is_always_a_fork_depth():
+    task = config.resolve(RAW).tasks["movie_polarity"]
+    assert config.fork_depths(task)[-1] == task.horizon
+
+
+def test_source_digest_sees_every_byte(tmp_path, monkeypatch):
+    folder = tmp_path / "prehoc"
+    (folder / "figures").mkdir(parents=True)
+    (folder / "tables.py").write_text("x = 1\n")
+    (folder / "figures/a.py").write_text("y = 1\n")
+    monkeypatch.setattr(config, "__file__", str(folder / "config.py"))
+    before = config.source_digest("figures")
+    (folder / "figures/a.py").write_text("y = 1  # remark\n")
+    assert config.source_digest("figures") != before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"depths": [4, 2]}, "rising list"),
+        ({"depths": [0, 2]}, "greater than or equal to 1"),
+        ({"depths": []}, "rising list"),
+        ({"method": {"layers": "bottom-2"}}, "top-K"),
+        ({"method": {"kind": "full"}}, "modular_arithmetic"),
+        ({"population": {"batch_size": {"uniform": [1, 2], "visible": True}}}, "choice"),
+        ({"population": {"label_noise": {"uniform": [0.4, 0.1], "visible": True}}}, "upside down"),
+        ({"population": {"label_noise": {"n": 3, "visible": True}}}, "train_subset"),
+        ({"population": {"weather": {"n": 3, "visible": True}}}, "population"),
+        ({"outcome": {"metric": "loss", "target_label_noise": 0.1}}, "accuracy"),
+        ({"forks": {"depths": [999], "trunks": 3, "per_trunk": 2}}, "beyond the horizon"),
+        ({"runs": "many"}, "integer"),
+    ],
+)
+def test_faults_name_the_task(change, message):
+    made = raw()
+    made["tasks"]["bbc_topics"] = config._merge(made["tasks"]["bbc_topics"], change)
+    with pytest.raises(InputError, match="tasks.bbc_topics") as caught:
+        config.resolve(made)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1,\n", "\t- x: :\n"])
+def test_files_that_hold_no_config(tmp_path, text):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"c\.yaml"):
+        config.load(path)
+
+
+def test_absent_file():
+    with pytest.raises(InputError, match="no such config"):
+        config.load("nowhere.yaml")
