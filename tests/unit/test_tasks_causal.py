@@ -66,7 +66,7 @@ def peft_model(folder, theta, run):
 
 
 def test_losses_and_gradients_equal_peft_sum_by_sum(family, tiny_decoder):
-    """Unpadded, one sum at a time, the library's own logits: rtol 2e-5, largest seen 4e-7."""
+    """Unpadded, one sum at a time, the library's own logits: rtol 2e-5, largest seen 6e-7 absolute."""
     problem = CausalProblem(family("causal"))
     theta = random_theta(problem)
     rows = torch.arange(RUNS * 4).view(RUNS, 4)

@@ -65,7 +65,8 @@ def started(settings, runs=RUNS):
     ],
 )
 def test_each_run_is_torch_optim_on_that_run_alone(settings, clip):
-    """30 steps, a rate a run that changes by step; largest difference seen 2e-6 of the value."""
+    """30 steps, a rate a run that changes by step; largest difference seen 1.2e-5 of the value (SGD
+    at a rate of .1 on inputs of size 20), 2e-6 for AdamW."""
     settings = optimiser(**settings, clip=clip)
     bank = started(settings)
     alone = []

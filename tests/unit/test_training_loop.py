@@ -118,7 +118,7 @@ def test_batch_sizes_of_the_company_do_not_show(family, factor):
 
 
 def test_a_drawn_batch_size_is_that_batch_size(family, factor):
-    """Padded to the widest choice: rounding alone differs; largest seen 3e-7 after 32 steps."""
+    """Padded to the widest choice: rounding alone differs; largest seen 2e-7 nats after 32 steps."""
     config = family("lora", population={"batch_size": factor(choice=[3, 16])})
     draws = loop.train(config, problems.build(config), range(8), quiet)[1]
     assert {d.batch_size for d in draws} == {3, 16}

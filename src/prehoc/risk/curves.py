@@ -262,6 +262,18 @@ def _measure_forks(data: TaskData, confidence: float) -> Curve | None:
     return Curve("fork", "state", depth, estimate)
 
 
+def noiseless_forks(data: TaskData) -> bool:
+    """Whether forks at the horizon were made and do not vary: R has no noise of its own.
+
+    Then R is a function of the state at T, and L(T) = 0 for `state` by construction.
+    """
+    if not len(data.fork_depth) or data.fork_depth[-1] != data.horizon:
+        return False
+    last = data.forks[-1]
+    within = np.nanvar(last[np.isfinite(last).sum(1) >= 2], axis=1)
+    return bool(within.size and within.mean() <= 1e-12 * data.var_r)
+
+
 def _trunks(forks: Array) -> int:
     return int((np.isfinite(forks).sum(1) >= 2).sum())
 

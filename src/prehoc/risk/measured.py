@@ -11,7 +11,15 @@ import pandas as pd
 from prehoc import tables
 from prehoc.errors import InputError
 from prehoc.risk import rivals
-from prehoc.risk.curves import Curve, TaskData, measure, none_estimate, split_tasks, wanted
+from prehoc.risk.curves import (
+    Curve,
+    TaskData,
+    measure,
+    noiseless_forks,
+    none_estimate,
+    split_tasks,
+    wanted,
+)
 from prehoc.risk.envelope import MIN_DEPTHS, EnvelopeFit
 from prehoc.risk.onset import Onset, find_onset
 
@@ -140,13 +148,14 @@ def fit_curves(
         key = (str(task), str(proxy), str(information))
         horizon = horizon_of(key[0], horizons, data.get(key[0]))
         rows = part.sort_values("depth")
+        settled = key[1] == "fork" and key[0] in data and noiseless_forks(data[key[0]])
         rows = rows[(rows["risk"] > 0) & (rows["nu"] > 0)]
         depth = rows["depth"].to_numpy(float)
         if len(depth) < 2 or depth[0] >= horizon:
-            settled = bool((part["risk"] <= 0).all())
+            constant = bool((part["risk"] <= 0).all())
             fits[key] = (
                 "the metric is constant over the runs"
-                if settled
+                if constant
                 else f"{len(depth)} depths could be used and at least {MIN_DEPTHS} are needed"
             )
             continue
@@ -160,6 +169,7 @@ def fit_curves(
             shift=shift,
             confidence=confidence,
             level=level,
+            settled=settled,
         )
     return fits
 
@@ -249,7 +259,7 @@ def _power_row(
         notes.append(f"no power law over all depths (lack of fit p = {p:.2g}), best: {winner}")
         if regular:
             notes.append(f"fitted from depth {found.depth:g}")
-    known_limit = identified or fit.depth[-1] == fit.horizon
+    known_limit = identified or fit.depth[-1] == fit.horizon or fit.settled
     null = float("nan")
     return {
         "L_int": fit.b if known_limit else null,

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prehoc import tables
-from prehoc.risk.curves import Curve, TaskData, measure
+from prehoc.risk.curves import Curve, TaskData, measure, noiseless_forks
 from prehoc.risk.decide import driving_curve
 from prehoc.risk.measured import Horizons, load
 from prehoc.risk.profile import fit_many
@@ -83,13 +83,6 @@ def _curve_of(data: TaskData, curve: Curve) -> Array:
     return quick_risks(metric, data.outcome, curve.information, data.static)
 
 
-def _noiseless_forks(data: TaskData) -> bool:
-    """Whether forks at the horizon were made and do not vary: R has no noise of its own."""
-    if not len(data.fork_depth) or data.fork_depth[-1] != data.horizon:
-        return False
-    return bool(fork_risks(data.forks[-1:])[0] <= 1e-12 * data.var_r)
-
-
 def _sample(
     data: TaskData,
     curve: Curve,
@@ -103,7 +96,7 @@ def _sample(
     depth = curve.depth.astype(float)
     spot = max(shallow * data.horizon, depth[first])
     start = np.array([interpolate(depth, u, spot) for u in risks])
-    if curve.proxy == "fork" and _noiseless_forks(data):
+    if curve.proxy == "fork" and noiseless_forks(data):
         last = np.zeros(len(risks))
     elif depth[-1] == data.horizon:
         last = risks[:, -1]

@@ -177,9 +177,9 @@ def _caveats(here: pd.DataFrame, horizon: Any, information: str) -> list[str]:
     at_end = curves[(curves["depth"] == horizon) & (curves["risk"] > 0)]
     if at_end["proxy"].nunique() < curves["proxy"].nunique():
         notes.append(
-            "a risk was not measured, or is zero, at the horizon: if R includes no noise of its "
-            "own (target sample, label noise, domain), L_int is zero by construction, and what is shown "
-            "for it is an extrapolation"
+            "a risk was not measured, or is zero, at the horizon: where R includes no noise of its "
+            "own (target sample, label noise, domain), it is a function of the final state, and L_int "
+            "is zero by construction for state"
         )
     lost = float(here["failure_rate"].max())
     if lost > 0:
