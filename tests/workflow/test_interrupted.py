@@ -51,19 +51,23 @@ def assert_same(project, finished):
     assert [name for name in ours if ours[name] != theirs[name]] == []
 
 
+def reduced(project):
+    return lambda: any(project.folder.glob("results/*/variance.csv"))
+
+
 @pytest.mark.parametrize(
-    ("name", "moments"), [("SIGINT", (3, 30)), ("SIGTERM", (1, 20)), ("SIGKILL", (5, 25))]
+    ("name", "least"), [("SIGINT", (3, 30)), ("SIGTERM", (1, 20)), ("SIGKILL", (5, 25))]
 )
-def test_workflow_killed(finished, tmp_path, name, moments):
+def test_workflow_killed_while_it_trains_and_while_it_reduces(finished, tmp_path, name, least):
     project = copy_project(tmp_path / "project")
-    for least in moments:
+    for moment in [*(checkpoints(project, n) for n in least), reduced(project)]:
         process = project.start("all", *CI, "--quiet", "all", start_new_session=True)
-        wait_for(checkpoints(project, least), process)
+        wait_for(moment, process)
+        assert process.poll() is None, "the workflow ended before it could be killed"
         os.kill(process.pid, getattr(signal, name))
         process.wait()
         settle(project)
         project.run("--unlock", *CI)
-        assert not list(project.folder.glob("results/tables/*.csv"))
     project.run("all", *CI)
     assert_same(project, finished)
 
