@@ -80,7 +80,7 @@ class Method(Block):
     targets: list[str]
     layers: str = Field(description='"all" or "top-K"')
     pooling: Literal["cls", "mean"]
-    dropout: Rate = Field(description="on the head's input and the LoRA branch")
+    dropout: Rate = Field(description="on the head's input")
     width: Count = Field(description="full: model width")
     heads: Count = Field(description="full: attention heads")
     depth: Count = Field(description="full: layers")
@@ -224,7 +224,10 @@ class Task(Block):
 
     def _check_arithmetic(self, sums: Arithmetic) -> None:
         modular = self.kind == "modular_arithmetic"
-        total = sums.modulus**2 if modular else 10 ** (2 * sums.digits)
+        numbers = (
+            10 if sums.digits == 1 else 9 * 10 ** (sums.digits - 1)
+        )  # a sum and its commuted twin are one
+        total = sums.modulus**2 if modular else numbers * (numbers + 1) // 2
         if modular != (sums.train < 1):
             raise ValueError("arithmetic.train is a share below 1 for modular sums, else a count")
         used = (round(sums.train * total) if modular else sums.train) + sums.val + sums.target

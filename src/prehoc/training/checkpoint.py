@@ -41,6 +41,22 @@ def save(path: Path, state: dict[str, torch.Tensor], seeds: list[int], depth: in
         save_file(real, temporary, metadata={"meta": json.dumps({"seeds": seeds, "depth": depth})})
 
 
+def find(base: Path, seeds: list[int], depth: int) -> dict[str, torch.Tensor] | None:
+    """The state [len(seeds), ...] of a bank's real runs at a depth, or None.
+
+    Taken from the bank's own file, or from one that begins with the same seed and holds more runs:
+    forks ask for trunks only, and a row does not depend on its neighbours.
+    """
+    own = path_of(base, seeds, depth)
+    wider = sorted(base.glob(f"seeds_{seeds[0]:06d}+*"), key=lambda p: int(p.name.split("+")[1]))
+    others = [p / own.name for p in wider if int(p.name.split("+")[1]) > len(seeds)]
+    for path in [own, *others]:
+        state = load(path)
+        if state is not None:
+            return {k: v[: len(seeds)] for k, v in state.items()}
+    return None
+
+
 def load(path: Path) -> dict[str, torch.Tensor] | None:
     """The state at `path`, or None if there is none that can be read whole."""
     if not path.exists():

@@ -198,8 +198,7 @@ def _reach(
     at = 0
     filled = [min(i, group.real - 1) for i in range(len(group.draws))]
     for depth in depths:
-        path = checkpoint.path_of(base, group.seeds, depth)
-        state = checkpoint.load(path)
+        state = checkpoint.find(base, group.seeds, depth)
         if state is None:
             advance(config, setting, bank, group, at, depth)
         else:
@@ -211,6 +210,7 @@ def _reach(
             both = torch.stack(measure(setting, bank, split), 1)[: group.real]
             kept[split] = both.mean(2) if split == "val" else both
         if state is None or missing:
+            path = checkpoint.path_of(base, group.seeds, depth)
             checkpoint.save(path, {**bank.state(), **kept}, group.seeds, depth)
         at = depth
         yield depth, kept
