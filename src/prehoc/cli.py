@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,15 +49,13 @@ def _stage(path: Path) -> dict[str, Any]:
 
 
 def _threads(count: int) -> None:
+    """Fix torch's threads; keep transformers quiet without importing it where it isn't needed."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
     import torch
 
     torch.set_num_threads(count)
-    try:
-        from transformers.utils import logging as chatter
-    except ImportError:
-        return
-    chatter.set_verbosity_error()
-    chatter.disable_progress_bar()
 
 
 @app.command()

@@ -124,7 +124,7 @@ def test_source_digest_sees_every_byte(tmp_path, monkeypatch):
 def test_faults_name_the_task(change, message):
     made = raw()
     made["tasks"]["bbc_topics"] = config._merge(made["tasks"]["bbc_topics"], change)
-    with pytest.raises(InputError, match="tasks.bbc_topics") as caught:
+    with pytest.raises(InputError, match=r"tasks\.bbc_topics") as caught:
         config.resolve(made)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -257,22 +257,3 @@ def test_any_positive_curve_gives_finite_parameters(values, nu):
     assert fit.K >= 0
     assert 0.02 <= fit.alpha_low <= fit.alpha * (1 + 1e-6)
     assert fit.alpha * (1 - 1e-6) <= fit.alpha_high <= 4
-
-
-def test_settled_fit_holds_b_at_zero_and_knows_alpha_better():
-    """Where R is a function of the state at T, b = 0 is known: alpha is unbiased and its interval shorter."""
-    rng = np.random.default_rng(5)
-    depth, horizon, alpha, nu = np.array([1.0, 4, 16, 64, 256]), 512.0, 0.4, np.full(5, 400.0)
-    truth = depth**-alpha - horizon**-alpha
-    free, held = [], []
-    for _ in range(60):
-        risk = truth * rng.chisquare(nu) / nu
-        free.append(fit_envelope(depth, risk, nu, horizon))
-        held.append(fit_envelope(depth, risk, nu, horizon, settled=True))
-    assert all(f.b == 0 and f.b_low == 0 and f.b_high == 0 for f in held)
-    points = np.array([f.alpha for f in held])
-    assert abs(points.mean() - alpha) < 4 * points.std() / np.sqrt(60)
-    covered = np.mean([f.alpha_low <= alpha <= f.alpha_high for f in held])
-    assert covered >= 0.86  # 95 % less three binomial standard errors at 60 replicates
-    spread = [np.median([f.alpha_high - f.alpha_low for f in fits]) for fits in (held, free)]
-    assert spread[0] < 0.9 * spread[1]

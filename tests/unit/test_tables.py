@@ -73,9 +73,14 @@ def test_bad_tables_are_refused_and_nothing_is_written(tmp_path, spoil, message)
 def test_a_failed_write_keeps_the_old_file(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("old")
-    with pytest.raises(RuntimeError), tables.atomic(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def break_off():
+        with tables.atomic(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        break_off()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["t.csv"]
 

@@ -37,7 +37,6 @@ class EnvelopeFit:
     `covariance` [3, 3] is the sandwich covariance of (b, log K, alpha), nan where K = 0.
     `identified` is False where alpha's interval reaches its bounds, K = 0 or there are under four
     depths; `reason` then says which.  `lack_of_fit_p` is nan without spare degrees of freedom.
-    `settled` says that b = L(T) = 0 was known, not fitted.
     """
 
     b: float
@@ -62,7 +61,6 @@ class EnvelopeFit:
     horizon: float
     shift: float
     confidence: float
-    settled: bool = False
 
     def mu(self, c: Array | float) -> Array:
         """The fitted risk at depths of 1 or more, any shape, squared units of the metric."""
@@ -126,14 +124,12 @@ def fit_envelope(
     *,
     shift: float = 0.0,
     confidence: float = 0.95,
-    settled: bool = False,
 ) -> EnvelopeFit:
     """Fit the envelope to U(c) and say how well each parameter is known.
 
     `depth` [D] steps (1 or more, increasing), `risk` [D] squared units, `nu` [D] degrees of
     freedom, `horizon` T, `covariance` [D, D] of U/E[U] across depths (see proxies.Estimate;
-    independent if None), `shift` 0.5 for step sizes k^-rho, k = 1, 2, ...  `settled`: the risk at T
-    is zero by construction (R is a function of the information at T), so b is held at 0.
+    independent if None), `shift` 0.5 for step-size schedules.
     alpha: profile likelihood scaled by the sandwich/naive variance ratio.  b: chi-square of U(T)
     where T was measured, else the sandwich.  K: sandwich on log K.
     Raises InputError for a risk that is not positive, depth 0, depths beyond T, or under two.
@@ -145,7 +141,7 @@ def fit_envelope(
         raise InputError("fit_envelope takes one curve; use fit_many for a batch")
     relative = relative_covariance(covariance, v[:, 0])
     basis = power_basis(at, horizon, shift)
-    points = maximise(basis, alpha_grid(), u, v, settled)
+    points = maximise(basis, alpha_grid(), u, v)
     alpha, b, k = float(points.shape[0]), float(points.b[0]), float(points.k[0])
     K = k / float(power_scale(at, horizon, shift, points.shape)[0])
     mu = b + k * basis(points.shape)[:, 0]
@@ -158,12 +154,10 @@ def fit_envelope(
     p = float(chi2.sf(stat, freedom)) if freedom > 0 else float("nan")
     cov, ratio = _sandwich(tangent, v[:, 0], relative, free)
     if k > 0 and len(at) >= MIN_DEPTHS:
-        low, high = _profile_interval(u, v, basis, points.loglik, alpha, ratio, confidence, settled)
+        low, high = _profile_interval(u, v, basis, points.loglik, alpha, ratio, confidence)
     else:
         low, high = ALPHA_BOUNDS
-    b_low, b_high = 0.0, 0.0
-    if not settled:
-        b_low, b_high = _limit_interval(at, u[:, 0], v[:, 0], b, cov, horizon, confidence)
+    b_low, b_high = _limit_interval(at, u[:, 0], v[:, 0], b, cov, horizon, confidence)
     z = float(norm.ppf(0.5 + confidence / 2))
     spread = np.sqrt(max(cov[1, 1], 0.0)) if k > 0 else np.nan
     with np.errstate(over="ignore"):
@@ -171,9 +165,8 @@ def fit_envelope(
     reason = _why_not(len(at), k, low, high)
     return EnvelopeFit(
         b, K, alpha, b_low, b_high, float(K_low), float(K_high), low, high,
-        not reason, reason, p, freedom, stat + 2 * (2 if settled else 3), cov,
+        not reason, reason, p, freedom, stat + 2 * 3, cov,
         at, u[:, 0], v[:, 0], relative, float(horizon), shift, confidence,
-        settled,
     )  # fmt: skip
 
 
@@ -211,14 +204,7 @@ def _sandwich(tangent: Array, nu: Array, relative: Array, free: list[int]) -> tu
 
 
 def _profile_interval(
-    u: Array,
-    v: Array,
-    basis: object,
-    best: Array,
-    alpha: float,
-    ratio: float,
-    confidence: float,
-    settled: bool,
+    u: Array, v: Array, basis: object, best: Array, alpha: float, ratio: float, confidence: float
 ) -> tuple[float, float]:
     """Where 2 (max - profile) = chi-square quantile x ratio, by bisection in log alpha."""
     drop = 0.5 * float(chi2.ppf(confidence, 1)) * ratio
@@ -226,7 +212,7 @@ def _profile_interval(
     outer, inner = ends.copy(), np.full(2, np.log(alpha))
 
     def excess(points: Array) -> Array:
-        return best[0] - project(basis(np.exp(points)), u, v, settled)[2] - drop  # type: ignore[operator]
+        return best[0] - project(basis(np.exp(points)), u, v)[2] - drop  # type: ignore[operator]
 
     open_end = excess(ends) < 0
     for _ in range(22):

@@ -148,14 +148,13 @@ def fit_curves(
         key = (str(task), str(proxy), str(information))
         horizon = horizon_of(key[0], horizons, data.get(key[0]))
         rows = part.sort_values("depth")
-        settled = key[1] == "fork" and key[0] in data and noiseless_forks(data[key[0]])
         rows = rows[(rows["risk"] > 0) & (rows["nu"] > 0)]
         depth = rows["depth"].to_numpy(float)
         if len(depth) < 2 or depth[0] >= horizon:
-            constant = bool((part["risk"] <= 0).all())
+            settled = bool((part["risk"] <= 0).all())
             fits[key] = (
                 "the metric is constant over the runs"
-                if constant
+                if settled
                 else f"{len(depth)} depths could be used and at least {MIN_DEPTHS} are needed"
             )
             continue
@@ -169,7 +168,6 @@ def fit_curves(
             shift=shift,
             confidence=confidence,
             level=level,
-            settled=settled,
         )
     return fits
 
@@ -213,7 +211,13 @@ def envelope_table(
         if isinstance(found, str):
             rows.append(base | {"model": "power", "identified": False, "depths": 0, "note": found})
         else:
-            rows += [base | row for row in _model_rows(found, level)]
+            made = _model_rows(found, level)
+            if key[1] == "fork" and key[0] in data and noiseless_forks(data[key[0]]):
+                made[0]["note"] += (
+                    "; L(T) = 0 by construction, as R has no noise of its own: L_int here is the level "
+                    "that the law comes to just before T"
+                )
+            rows += [base | row for row in made]
     return as_table("envelope", rows, ["task", "proxy", "information"])
 
 
@@ -259,7 +263,7 @@ def _power_row(
         notes.append(f"no power law over all depths (lack of fit p = {p:.2g}), best: {winner}")
         if regular:
             notes.append(f"fitted from depth {found.depth:g}")
-    known_limit = identified or fit.depth[-1] == fit.horizon or fit.settled
+    known_limit = identified or fit.depth[-1] == fit.horizon
     null = float("nan")
     return {
         "L_int": fit.b if known_limit else null,

@@ -35,7 +35,6 @@ def find_onset(
     shift: float = 0.0,
     confidence: float = 0.95,
     level: float = 0.01,
-    settled: bool = False,
 ) -> Onset:
     """The first depth from which lack of fit has p >= `level`, and the envelope from there.
 
@@ -54,7 +53,6 @@ def find_onset(
             part,
             shift=shift,
             confidence=confidence,
-            settled=settled,
         )
 
     whole = fit_from(0)

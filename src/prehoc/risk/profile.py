@@ -68,11 +68,10 @@ class Points:
     loglik: Array
 
 
-def project(x: Array, risk: Array, nu: Array, settled: bool = False) -> tuple[Array, Array, Array]:
+def project(x: Array, risk: Array, nu: Array) -> tuple[Array, Array, Array]:
     """Maximise sum -nu/2 (log mu + U/mu) over b, k >= 0 for given x.
 
-    x, risk and nu broadcast to [D, ...]; returns (b, k, log-likelihood), each [...].  Where
-    `settled`, b is held at 0.
+    x, risk and nu broadcast to [D, ...]; returns (b, k, log-likelihood), each [...].
     """
     mu = np.broadcast_to(risk, np.broadcast_shapes(x.shape, risk.shape, nu.shape))
     b = k = np.zeros(mu.shape[1:])
@@ -87,9 +86,8 @@ def project(x: Array, risk: Array, nu: Array, settled: bool = False) -> tuple[Ar
         b = (t0 * s2 - t1 * s1) / safe
         k = (t1 * s0 - t0 * s1) / safe
         flat = (k <= 0) | ~np.isfinite(safe)
-        bare = np.ones_like(flat) if settled else (b < 0) & ~flat
-        flat = (t1 <= 0) if settled else flat
-        b = np.where(bare, 0.0, np.where(flat, t0 / s0, b))
+        bare = (b < 0) & ~flat
+        b = np.where(flat, t0 / s0, np.where(bare, 0.0, b))
         k = np.where(flat, 0.0, np.where(bare, t1 / np.where(s2 > 0, s2, 1.0), k))
         new = np.maximum(b + k * x, floor)
         moved = np.max(np.abs(new - mu) / new)
@@ -118,20 +116,19 @@ def as_batch(depth: Array, risk: Array, nu: Array) -> tuple[Array, Array]:
     return u.T, v.T
 
 
-def maximise(basis: Basis, grid: Array, risk: Array, nu: Array, settled: bool = False) -> Points:
+def maximise(basis: Basis, grid: Array, risk: Array, nu: Array) -> Points:
     """Fit (shape, b, k) to every column of `risk` [D, B] with weights `nu` [D, B].
 
     `grid` [G] holds log shapes, increasing; the best of them is refined within its neighbours.
-    Where `settled`, b is held at 0.
     """
     x = basis(np.exp(grid))[:, None, :]
-    _, _, value = project(x, risk[:, :, None], nu[:, :, None], settled)
+    _, _, value = project(x, risk[:, :, None], nu[:, :, None])
     best = np.argmax(value, axis=1)
     left, right = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, len(grid) - 1)]
     share = np.linspace(0, 1, 9)
     for _ in range(_ZOOMS):
         points = left[:, None] + (right - left)[:, None] * share
-        _, _, value = project(basis(np.exp(points)), risk[:, :, None], nu[:, :, None], settled)
+        _, _, value = project(basis(np.exp(points)), risk[:, :, None], nu[:, :, None])
         best = np.argmax(value, axis=1)
         row = np.arange(len(best))
         left, right = points[row, np.maximum(best - 1, 0)], points[row, np.minimum(best + 1, 8)]
@@ -145,7 +142,7 @@ def maximise(basis: Basis, grid: Array, risk: Array, nu: Array, settled: bool = 
     log_shape = np.where((best == inner) & (bend < 0), vertex, middle)
     # where b reaches 0 the profile has a kink, and the parabola's vertex may miss it
     shape = np.exp(np.stack([log_shape, middle], axis=1))
-    b, k, loglik = project(basis(shape), risk[:, :, None], nu[:, :, None], settled)
+    b, k, loglik = project(basis(shape), risk[:, :, None], nu[:, :, None])
     spot = row, np.argmax(loglik, axis=1)
     return Points(shape[spot], b[spot], k[spot], loglik[spot])
 

@@ -74,7 +74,7 @@ def exponential(fit: EnvelopeFit) -> Rival:
     depth, horizon = fit.depth, fit.horizon
     basis = exponential_basis(depth, horizon)
     grid = np.linspace(np.log(depth[0] / 3), np.log(10 * horizon), 40)
-    points = maximise(basis, grid, fit.risk[:, None], fit.nu[:, None], fit.settled)
+    points = maximise(basis, grid, fit.risk[:, None], fit.nu[:, None])
     b, k, tau = float(points.b[0]), float(points.k[0]), float(points.shape[0])
     x = basis(points.shape)[:, 0]
     mu = b + k * x
@@ -84,7 +84,7 @@ def exponential(fit: EnvelopeFit) -> Rival:
     columns += [x, k * (far - near) / 2e-4] if k > 0 else []
     tangent = np.stack(columns, 1) / mu[:, None]
     scale = np.exp(-depth[0] / tau) - np.exp(-horizon / tau)
-    return _finish("exponential", fit, mu, tangent, (b, k / scale, np.nan, tau), 2 if fit.settled else 3)
+    return _finish("exponential", fit, mu, tangent, (b, k / scale, np.nan, tau), 3)
 
 
 def flat(fit: EnvelopeFit) -> Rival:

@@ -66,7 +66,12 @@ def verdict(
         "low": clean(fit.get("L_int_low")),
         "high": clean(fit.get("L_int_high")),
         "share_of_var_r": _share(fit.get("L_int"), var_r),
+        "by_construction": False,
+        "fitted": clean(fit.get("L_int")),
     }
+    if proxy == "fork" and drives and drives[0]["iota"] == 0.0:
+        limit |= dict.fromkeys(("value", "low", "high", "share_of_var_r"), 0.0)
+        limit["by_construction"] = True
     return {
         "task": task,
         "regime": regime,
@@ -177,9 +182,9 @@ def _caveats(here: pd.DataFrame, horizon: Any, information: str) -> list[str]:
     at_end = curves[(curves["depth"] == horizon) & (curves["risk"] > 0)]
     if at_end["proxy"].nunique() < curves["proxy"].nunique():
         notes.append(
-            "a risk was not measured, or is zero, at the horizon: where R includes no noise of its "
-            "own (target sample, label noise, domain), it is a function of the final state, and L_int "
-            "is zero by construction for state"
+            "a risk was not measured, or is zero, at the horizon: where R includes no noise of its own "
+            "(target sample, label noise, domain), L_int is zero by construction for state, and the "
+            "fitted one is an extrapolation: the level that the law comes to just before T"
         )
     lost = float(here["failure_rate"].max())
     if lost > 0:
@@ -196,7 +201,9 @@ def _words(
         parts.append(f"alpha = {alpha['value']:.3g} ({alpha['low']:.3g} to {alpha['high']:.3g}).")
     else:
         parts.append(f"alpha is not identified ({alpha['because']}).")
-    if limit["share_of_var_r"] is not None:
+    if limit["by_construction"]:
+        parts.append("L_int = 0 by construction: R is a function of the final state.")
+    elif limit["share_of_var_r"] is not None:
         parts.append(f"L_int = {limit['value']:.3g}, {limit['share_of_var_r']:.0%} of Var R.")
     if stops:
         one = stops[len(stops) // 2]

@@ -1,0 +1,124 @@
+"""One tiny real run from models and data to figures, report and provenance, read as a user would."""
+
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import CI, ROOT, TABLES
+
+from prehoc import tables
+
+REAL = ("tiny_head", "tiny_noise", "tiny_modular")
+
+
+@pytest.fixture(scope="module")
+def results(finished):
+    return finished.folder / "results"
+
+
+def test_every_table_is_as_declared(results):
+    for name in TABLES:
+        frame = tables.read(name, results / "tables" / f"{name}.csv")
+        assert set(frame["task"]) <= {*REAL, "tiny_synthetic"}
+        assert len(frame)
+    for task in REAL:
+        for name in ("runs", "forks", "draws", "static"):
+            tables.read(name, results / task / f"{name}.parquet")
+
+
+def test_runs_are_whole(results):
+    runs = tables.read("runs", results / "tiny_head/runs.parquet")
+    val = runs[(runs["split"] == "val") & (runs["metric"] == "accuracy")]
+    grid = val.groupby("depth")["seed"].nunique()
+    assert grid.to_dict() == dict.fromkeys([1, 2, 4, 8, 16, 32, 64], 64)
+    target = runs[runs["split"] == "target"]
+    assert set(target["depth"]) == {64}
+    assert set(target["metric"]) == {"accuracy", "loss", "accuracy_pool", "loss_pool"}
+    assert not runs["failure"].any()
+
+
+def test_a_real_model_learns(results):
+    runs = tables.read("runs", results / "tiny_head/runs.parquet")
+    loss = runs[(runs["split"] == "val") & (runs["metric"] == "loss")].groupby("depth")["value"].mean()
+    assert loss[64] < loss[1] - 0.05
+
+
+def test_draws_are_recorded_and_matter(results):
+    draws = tables.read("draws", results / "tiny_noise/draws.parquet")
+    assert draws["visible"].all()
+    assert draws["value"].between(0, 0.45).all()
+    assert draws["value"].nunique() == 64
+    variance = tables.read("variance", results / "tiny_noise/variance.csv")
+    assert {"static", "static+prefix"} <= set(variance["information"])
+
+
+def test_a_draw_of_the_target_is_a_draw_with_replacement(results):
+    """R of 50 drawn examples scatters about the pool's accuracy by the binomial variance."""
+    runs = tables.read("runs", results / "tiny_head/runs.parquet")
+    wide = runs[runs["split"] == "target"].pivot_table(index="seed", columns="metric", values="value")
+    gap = wide["accuracy"] - wide["accuracy_pool"]
+    expected = (wide["accuracy_pool"] * (1 - wide["accuracy_pool"]) / 50).mean()
+    assert 0.5 < gap.var() / expected < 1.7  # chi-square with 63 degrees: 99.9 % within
+
+
+def test_forks_meet_the_exact_truth(results):
+    variance = tables.read("variance", results / "tables/variance.csv")
+    fork = variance[(variance["task"] == "tiny_synthetic") & (variance["proxy"] == "fork")]
+    fork = fork[fork["depth"] > 0].set_index("depth")
+    truth = tables.read("truth", results / "tiny_synthetic/truth.parquet")
+    exact = truth[truth["information"] == "state"].set_index("depth")["risk"]
+    z = (fork["risk"] - exact.reindex(fork.index)) / fork["se"]
+    assert len(z) >= 3
+    assert np.abs(z).max() < 4
+
+
+def test_verdicts_say_it_in_words_and_numbers(results):
+    for task in (*REAL, "tiny_synthetic"):
+        verdict = json.loads((results / task / "verdict.json").read_text())
+        assert verdict["task"] == task
+        assert verdict["in_words"]
+        assert verdict["regime"] in (*tables.REGIMES, "undecided")
+
+
+def test_figures_have_their_csv(results):
+    for name in ("fig2_decay", "fig3_phase", "c_star", "curves"):
+        for ending, magic in (("png", b"\x89PNG"), ("pdf", b"%PDF")):
+            assert (results / "figures" / f"{name}.{ending}").read_bytes().startswith(magic)
+        assert len(pd.read_csv(results / "figures" / f"{name}.csv"))
+
+
+def test_provenance_says_what_made_it(results):
+    note = json.loads((results / "provenance.json").read_text())
+    assert note["seeds"]["root"] == 20260616
+    assert note["seeds"]["runs"]["tiny_head"] == 64
+    lock = (ROOT / "envs/requirements.txt").read_bytes()
+    assert note["lock"]["sha256"] == hashlib.sha256(lock).hexdigest()
+    assert {"prehoc", "torch", "snakemake"} <= set(note["versions"])
+    assert len(note["sources"]["tiny_head"]["weights"]) == 16
+    assert note["config"]["tasks"]["tiny_head"]["optimiser"]["lr"] == 2.0
+
+
+def test_no_temporary_file_is_left(results):
+    assert [p for p in results.rglob(".*") if p.is_file()] == []
+
+
+def test_report(finished):
+    finished.run("report", *CI)
+    text = (finished.folder / "results/report.html").read_text()
+    for word in ("fig2_decay", "variance.csv", "verdict.json"):
+        assert word in text
+
+
+def test_shards_of_another_size_give_the_same_runs(finished, tmp_path):
+    """The workflow's own files, byte for byte, from shards of 7 instead of 32."""
+    from conftest import copy_project
+
+    other = copy_project(tmp_path / "project")
+    changes = "tasks={tiny_head: {shard: 7, runs: 21}}"
+    other.run("results/tiny_head/runs.parquet", *CI, "--config", changes)
+    ours = tables.read("runs", other.folder / "results/tiny_head/runs.parquet")
+    theirs = tables.read("runs", finished.folder / "results/tiny_head/runs.parquet")
+    theirs = theirs[theirs["seed"] < 21].reset_index(drop=True)
+    pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
