@@ -150,7 +150,10 @@ def simulate(
     from prehoc.tasks.streams import name_words
 
     stage = _stage(config)
-    spec = {**stage["synthetic"], "forks": stage["forks"]}
+    forked = dict(stage["forks"]) if stage["forks"] else None
+    if forked:  # at the horizon, too: only R's own noise is drawn anew there
+        forked["depths"] = sorted({*forked["depths"], stage["horizon"]})
+    spec = {**stage["synthetic"], "forks": forked}
     made = simulate_task(
         stage["task"],
         spec,
@@ -234,6 +237,7 @@ def decide(
 ) -> None:
     """Optimal depth over prices, regime by each reading, and the verdict, for one task."""
     from prehoc import tables
+    from prehoc.config import driver_of
     from prehoc.risk import pipeline
     from prehoc.risk.regimes import Thresholds
 
@@ -255,6 +259,7 @@ def decide(
         prices=settings["prices"],
         gammas=settings["gamma"],
         cost_per_step=settings["cost_per_step"],
+        driver=driver_of(stage),
         **common,
     )
     resamples = rule.pop("bootstrap")
@@ -277,6 +282,7 @@ def decide(
         c_star=depths,
         regimes=where,
         information=common["information"],
+        driver=driver_of(stage),
     )
     tables.write("c_star", depths, c_star)
     tables.write("regimes", where, regimes)
@@ -318,6 +324,8 @@ def figure(
         curves.save(out, ordered, metrics=stage["metrics"], **look)
         return
     u, fits = read("variance", variance), read("envelope", envelope)
+    by_residual = [t for t, driver in stage["drivers"].items() if driver == "residual"]
+    u = u[~(u["task"].isin(by_residual) & (u["proxy"] == "fork"))]  # panel (b) shows what drives
     if name == "fig2_decay":
         truths = [tables.read("truth", p) for p in part or []]
         truth = pd.concat(truths, ignore_index=True) if truths else None

@@ -439,8 +439,18 @@ def figures_config(config: Config) -> dict[str, Any]:
         groups.setdefault(config.tasks[name].group, []).append(name)
     shifts = {name: 0.5 if config.tasks[name].half_shift else 0.0 for name in config.enabled()}
     metrics = {name: metric_of(config.tasks[name].model_dump()) for name in config.enabled()}
+    drivers = {name: driver_of(config.tasks[name].model_dump()) for name in config.enabled()}
     style = config.figures.model_dump(mode="json")
-    return {**style, "groups": groups, "shifts": shifts, "metrics": metrics}
+    return {**style, "groups": groups, "shifts": shifts, "metrics": metrics, "drivers": drivers}
+
+
+def driver_of(stage: Mapping[str, Any]) -> str:
+    """Which proxy drives c* and the verdict: "residual" where forks would know a hidden draw.
+
+    Forks keep their trunk's training data and rates; a hidden target domain they draw anew.
+    """
+    hidden = [k for k, f in stage["population"].items() if not f["visible"] and k != "target_domain"]
+    return "residual" if hidden else "auto"
 
 
 def metric_of(stage: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ rule train:
         "results/benchmarks/train/{task}_{first}-{end}.tsv"
     wildcard_constraints:
         task=one_of(REAL),
+    priority: 10
     conda:
         "../../envs/train.yaml"
     threads: 1

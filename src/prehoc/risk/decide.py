@@ -16,18 +16,24 @@ from prehoc.risk.measured import KEY, Horizons, Key, as_table, fit_curves, load
 from prehoc.risk.onset import Onset
 
 
-def driving_curve(variance: pd.DataFrame, task: str, information: str = "last") -> tuple[str, str, str]:
+def driving_curve(
+    variance: pd.DataFrame, task: str, information: str = "last", driver: str = "auto"
+) -> tuple[str, str, str]:
     """(proxy, information, why) of the curve that drives c* and the verdict of a task.
 
     Forks where they were measured at four depths or more, else the residual under `information`
     (or, where that was not measured, what was); never run_to_run, which is no risk of a
-    prediction of R.  Raises InputError where neither was measured.
+    prediction of R.  `driver` "residual" passes forks over: they keep a run's hidden draws, so
+    where a population has some, they know what nobody can.
+    Raises InputError where neither was measured.
     """
     rows = variance[(variance["task"] == task) & (variance["depth"] > 0)]
     forked = int((rows["proxy"] == "fork").sum())
-    if forked >= MIN_DEPTHS:
+    if forked >= MIN_DEPTHS and driver != "residual":
         return "fork", "state", f"forks were measured at {forked} depths"
     why = f"forks were measured at {forked} depths, under {MIN_DEPTHS}"
+    if driver == "residual":
+        why = "forks keep what a run drew and hides, which no predictor knows"
     seen = set(rows.loc[rows["proxy"] == "residual", "information"])
     for name in (information, "last", "prefix", "static+prefix"):
         if name in seen:
@@ -49,6 +55,7 @@ def c_star_table(
     cost_per_step: float | Mapping[str, float] = 1.0,
     horizons: Horizons = None,
     information: str = "last",
+    driver: str = "auto",
     shift: float = 0.0,
     confidence: float = 0.95,
     level: float = 0.01,
@@ -78,7 +85,7 @@ def c_star_table(
         var_r = float(here["var_r"].iloc[0])
         if isinstance(found, str) or not var_r > 0:
             continue
-        drives = _drives(here, key, information)
+        drives = _drives(here, key, information, driver)
         cost = _cost(cost_per_step, key[0])
         none = here[here["information"] == "none"]
         se = float(none["se"].iloc[0]) if len(none) else 0.0
@@ -109,9 +116,9 @@ def c_star_table(
     return as_table("c_star", rows, ["task", "proxy", "information", "price"])
 
 
-def _drives(here: pd.DataFrame, key: Key, information: str) -> bool:
+def _drives(here: pd.DataFrame, key: Key, information: str, driver: str) -> bool:
     try:
-        return driving_curve(here, key[0], information)[:2] == key[1:]
+        return driving_curve(here, key[0], information, driver)[:2] == key[1:]
     except InputError:
         return False
 

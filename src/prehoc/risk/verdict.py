@@ -42,17 +42,19 @@ def verdict(
     regimes: pd.DataFrame,
     *,
     information: str = "last",
+    driver: str = "auto",
 ) -> dict[str, Any]:
     """What the four tables say of one task, as a JSON-safe dict (null where there is no number).
 
     Risks are in squared units of the metric, depths in steps, shares of Var R or of T without
-    unit.  `information` is the residual's information set where no forks drive.
+    unit.  `information` is the residual's information set where no forks drive; `driver` as in
+    decide.driving_curve.
     Raises InputError for a task that `variance` lacks.
     """
     here = variance[variance["task"] == task]
     if here.empty:
         raise InputError(f"task {task!r} has no row in the variance table")
-    proxy, known, why = driving_curve(variance, task, information)
+    proxy, known, why = driving_curve(variance, task, information, driver)
     fit = _envelope(envelope, task, proxy, known)
     var_r = float(here["var_r"].iloc[0])
     readings = _readings(regimes, task)
