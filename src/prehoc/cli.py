@@ -114,11 +114,11 @@ def train(
 @app.command()
 def fork(
     config: StageFile,
-    depth: Annotated[int, typer.Option(min=1, help="depth at which trunks branch")],
+    depth: Annotated[list[int], typer.Option(min=1, help="depth at which trunks branch; repeat for more")],
     out: Out,
     threads: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
-    """Continue trunks from one depth to the horizon with fresh randomness; write the forks table."""
+    """Continue trunks from given depths to the horizon with fresh randomness; write the forks table."""
     import pandas as pd
 
     from prehoc import tables
@@ -127,7 +127,8 @@ def fork(
     from prehoc.training import loop, problems
 
     stage = _stage(config)
-    records = loop.fork(stage, problems.build(stage), depth, log.info)
+    setting = problems.build(stage)
+    records = [row for d in depth for row in loop.fork(stage, setting, d, log.info)]
     frame = pd.DataFrame(records, columns=["seed", "depth", "fork", "metric", "value"])
     frame.insert(0, "task", stage["task"])
     tables.write("forks", frame.astype({"metric": str}), out)
@@ -350,6 +351,21 @@ def provenance(
     from prehoc.tables import write_json
 
     write_json(maker.collect(_stage(config), [_stage(p) for p in sources or []]), out)
+
+
+@app.command()
+def collect(
+    runs: Annotated[Path, typer.Option(help="runs table to write")],
+    draws: Annotated[Path, typer.Option(help="draws table to write")],
+    forks: Annotated[Path, typer.Option(help="forks table to write")],
+    runs_part: Annotated[list[Path], typer.Option(help="a shard's runs table; repeat for more")],
+    draws_part: Annotated[list[Path], typer.Option(help="a shard's draws table; repeat for more")],
+    forks_part: Annotated[list[Path] | None, typer.Option(help="a forks table; repeat for more")] = None,
+) -> None:
+    """Join a task's shards and forks into its runs, draws and forks tables."""
+    gather("runs", runs, runs_part)
+    gather("draws", draws, draws_part)
+    gather("forks", forks, forks_part)
 
 
 @app.command()

@@ -243,6 +243,10 @@ class Task(Block):
             if (factor.n is not None) != (name == "train_subset"):
                 raise ValueError(f"population.{name}: n belongs to train_subset, and to it alone")
             law = factor.uniform or factor.log_uniform
+            if factor.n is not None and self.data is not None and factor.n > self.data.train:
+                raise ValueError(
+                    f"population.train_subset.n {factor.n} exceeds data.train {self.data.train}; lower n"
+                )
             if name == "label_noise" and law and not 0 <= law[0] <= law[1] < 1:
                 raise ValueError("population.label_noise: rates lie in [0, 1)")
             if name == "learning_rate" and law and law[0] <= 0:
@@ -489,6 +493,13 @@ def shards(task: Task) -> list[tuple[int, int]]:
 def fork_depths(task: Task) -> list[int]:
     """Depths at which forks branch; the horizon is always among them, as it costs no training."""
     return sorted({*task.forks.depths, task.horizon}) if task.forks else []
+
+
+def fork_parts(task: Task) -> list[list[int]]:
+    """The depths that each fork job handles: all of a head's, which is cheap, else one a job."""
+    depths = fork_depths(task)
+    cheap = task.method is not None and task.method.kind == "head"
+    return [depths] if cheap and depths else [[d] for d in depths]
 
 
 def digest(payload: Any) -> str:

@@ -115,6 +115,7 @@ def test_source_digest_sees_every_byte(tmp_path, monkeypatch):
         ({"population": {"batch_size": {"uniform": [1, 2], "visible": True}}}, "choice"),
         ({"population": {"label_noise": {"uniform": [0.4, 0.1], "visible": True}}}, "upside down"),
         ({"population": {"label_noise": {"n": 3, "visible": True}}}, "train_subset"),
+        ({"population": {"train_subset": {"n": 5000, "visible": False}}}, "exceeds data.train"),
         ({"population": {"weather": {"n": 3, "visible": True}}}, "population"),
         ({"outcome": {"metric": "loss", "target_label_noise": 0.1}}, "accuracy"),
         ({"forks": {"depths": [999], "trunks": 3, "per_trunk": 2}}, "beyond the horizon"),
@@ -141,3 +142,11 @@ def test_files_that_hold_no_config(tmp_path, text):
 def test_absent_file():
     with pytest.raises(InputError, match="no such config"):
         config.load("nowhere.yaml")
+
+
+def test_conda_environment_holds_the_locks_versions():
+    lock = (ROOT / "envs/requirements.txt").read_text().splitlines()
+    made = yaml.safe_load((ROOT / "envs/analysis.yaml").read_text())
+    pins = next(d["pip"] for d in made["dependencies"] if isinstance(d, dict))
+    assert len(pins) > 5
+    assert set(pins) <= set(lock)

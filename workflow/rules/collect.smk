@@ -17,9 +17,13 @@ rule collect:
         "../../envs/analysis.yaml"
     params:
         source=source_digest("collect"),
+        parts=lambda wildcards, input: [
+            f"--{kind}-part {path}"
+            for kind in ("runs", "draws", "forks")
+            for path in input[kind]
+        ],
     message:
         "{wildcards.task}: collect runs and forks"
     shell:
-        "(prehoc gather --table runs --out {output.runs} {input.runs} &&"
-        " prehoc gather --table draws --out {output.draws} {input.draws} &&"
-        " prehoc gather --table forks --out {output.forks} {input.forks}) > {log} 2>&1"
+        "prehoc --log {log} collect --runs {output.runs} --draws {output.draws}"
+        " --forks {output.forks} {params.parts}"

@@ -9,7 +9,7 @@ from prehoc.config import (
     Config,
     digest,
     figures_config,
-    fork_depths,
+    fork_parts,
     resolve,
     shards,
     source_digest,
@@ -121,8 +121,8 @@ def trunk_shards(wildcards):
 
 def fork_files(wildcards):
     return [
-        f"results/{wildcards.task}/forks/depth_{depth}.parquet"
-        for depth in fork_depths(CONFIG.tasks[wildcards.task])
+        f"results/{wildcards.task}/forks/depths_{'-'.join(map(str, part))}.parquet"
+        for part in fork_parts(CONFIG.tasks[wildcards.task])
     ]
 
 
@@ -144,4 +144,4 @@ wildcard_constraints:
     table=one_of(TABLES),
     first=r"\d{6}",
     end=r"\d{6}",
-    depth=r"\d+",
+    depths=r"\d+(-\d+)*",

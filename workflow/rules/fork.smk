@@ -4,11 +4,11 @@ rule fork:
         static="results/{task}/static.parquet",
         trunks=trunk_shards,
     output:
-        "results/{task}/forks/depth_{depth}.parquet",
+        "results/{task}/forks/depths_{depths}.parquet",
     log:
-        "results/logs/fork/{task}_{depth}.log",
+        "results/logs/fork/{task}_{depths}.log",
     benchmark:
-        "results/benchmarks/fork/{task}_{depth}.tsv"
+        "results/benchmarks/fork/{task}_{depths}.tsv"
     wildcard_constraints:
         task=one_of(REAL),
     conda:
@@ -18,8 +18,9 @@ rule fork:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
         source=source_digest("fork"),
+        depths=lambda wildcards: [f"--depth {d}" for d in wildcards.depths.split("-")],
     message:
-        "{wildcards.task}: fork runs at depth {wildcards.depth}"
+        "{wildcards.task}: fork runs at depths {wildcards.depths}"
     shell:
-        "prehoc --log {log} fork --config {input.config} --depth {wildcards.depth}"
+        "prehoc --log {log} fork --config {input.config} {params.depths}"
         " --out {output} --threads {threads}"

@@ -1,0 +1,2 @@
+set -eu
+python -m pip install --no-deps --editable .
