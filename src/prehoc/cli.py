@@ -178,15 +178,19 @@ def gather(
     parts: Annotated[list[Path] | None, typer.Argument(help="files of that table")] = None,
 ) -> None:
     """Join parts of one table into one file, in the order given."""
+    _join(table, out, parts, ordered=False)
+
+
+def _join(table: str, out: Path, parts: list[Path] | None, *, ordered: bool) -> None:
     import pandas as pd
 
     from prehoc import tables
 
     if table not in tables.SCHEMAS:
         raise InputError(f"--table {table}: unknown; tables are {sorted(tables.SCHEMAS)}")
-    frames = [tables.read(table, part) for part in parts or []]
-    full = [frame for frame in frames if len(frame)]
-    tables.write(table, pd.concat(full, ignore_index=True) if full else tables.empty(table), out)
+    full = [frame for frame in (tables.read(table, part) for part in parts or []) if len(frame)]
+    joined = pd.concat(full, ignore_index=True) if full else tables.empty(table)
+    tables.write(table, tables.in_order(table, joined) if ordered else joined, out)
 
 
 @app.command()
@@ -362,10 +366,10 @@ def collect(
     draws_part: Annotated[list[Path], typer.Option(help="a shard's draws table; repeat for more")],
     forks_part: Annotated[list[Path] | None, typer.Option(help="a forks table; repeat for more")] = None,
 ) -> None:
-    """Join a task's shards and forks into its runs, draws and forks tables."""
-    gather("runs", runs, runs_part)
-    gather("draws", draws, draws_part)
-    gather("forks", forks, forks_part)
+    """Join a task's shards and forks into its runs, draws and forks tables, rows in their key's order."""
+    _join("runs", runs, runs_part, ordered=True)
+    _join("draws", draws, draws_part, ordered=True)
+    _join("forks", forks, forks_part, ordered=True)
 
 
 @app.command()

@@ -221,6 +221,11 @@ def check(name: str, frame: pd.DataFrame, source: str | Path = "") -> pd.DataFra
         raise InputError(f"{where}table {name!r} is not as declared: {line[:300]}") from error
 
 
+def in_order(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` sorted by the key of table `name`: the same rows in the same order, however sharded."""
+    return frame.sort_values(list(SCHEMAS[name].unique or []), kind="stable", ignore_index=True)
+
+
 def empty(name: str) -> pd.DataFrame:
     """An empty table `name` with its columns and dtypes."""
     columns = {c: pd.Series(dtype=str(spec.dtype)) for c, spec in SCHEMAS[name].columns.items()}

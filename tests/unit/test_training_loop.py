@@ -410,7 +410,7 @@ def test_training_fits_its_training_set(family, name):
     for i, draw in enumerate(group.draws):
         bank.initialise(i, config["seed"], config["task"], draw.seed)
     _, before = loop.measure(setting, bank, "train")
-    loop.advance(config, setting, bank, group, 0, 150)
+    loop.advance(config, setting, bank, group, 0, 400)
     _, after = loop.measure(setting, bank, "train")
     assert bool((after.mean(1) < 0.7 * before.mean(1)).all())
 

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from conftest import copy_project
+from project import copy_project
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import CI, ROOT, TABLES
+from project import CI, ROOT, TABLES
 
 from prehoc import tables
 
@@ -113,7 +113,7 @@ def test_report(finished):
 
 def test_shards_of_another_size_give_the_same_runs(finished, tmp_path):
     """The workflow's own files, byte for byte, from shards of 7 instead of 32."""
-    from conftest import copy_project
+    from project import copy_project
 
     other = copy_project(tmp_path / "project")
     changes = "tasks={tiny_head: {shard: 7, runs: 21}}"

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import CI, copy_project
+from project import CI, copy_project
 
 pytestmark = pytest.mark.slow
 
@@ -74,12 +74,12 @@ def test_workflow_killed_while_it_trains_and_while_it_reduces(finished, tmp_path
 
 def test_training_job_killed(finished, tmp_path):
     project = copy_project(tmp_path / "project")
-    process = project.start("all", *CI, "--quiet", "all")
+    process = project.start("all", *CI, "--quiet", "host", "reason")
     wait_for(lambda: checkpoints(project, 4)() and training_jobs(project), process)
     for number in training_jobs(project):
         os.kill(number, signal.SIGKILL)
     assert process.wait() != 0
-    assert "train" in process.stderr.read()
+    assert "Error in rule train" in process.stderr.read()
     project.run("all", *CI)
     assert_same(project, finished)
 

@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from conftest import CI
+from project import CI
 
 TASKS = {"tiny_head", "tiny_noise", "tiny_modular", "tiny_synthetic"}
 JOINT = {("gather", t) for t in ("variance", "envelope", "c_star", "regimes")}

@@ -55,36 +55,34 @@ def written(path, payload):
     return path
 
 
+# Written now, before Snakemake looks at any folder: it remembers what it did not find there.
+STAGES = {
+    (task, stage): written(
+        f"results/config/{task}/{stage}-{digest(payload)}.json", payload
+    )
+    for task in TASKS
+    for stage in (
+        ["simulate", "risk", "decide"]
+        if task in SYNTHETIC
+        else ["prepare", "train", "fork", "risk", "decide"]
+    )
+    for payload in [stage_config(CONFIG, task, stage)]
+}
+WHOLE = CONFIG.model_dump(mode="json")
+WHOLE_FILE = written(
+    f"results/config/all-{digest([WHOLE, TASKS])}.json",
+    {"config": WHOLE, "tasks": TASKS, "digest": digest(WHOLE), "lock": LOCK},
+)
+RAW_FILE = written(f"results/config/raw-{digest(config)}.json", dict(config))
+FIGURES_FILE = written(
+    f"results/config/figures-{digest(figures_config(CONFIG))}.json",
+    figures_config(CONFIG),
+)
+
+
 def stage_file(stage):
     """An input function: the resolved config of a stage of the wildcard's task."""
-
-    def path(wildcards):
-        payload = stage_config(CONFIG, wildcards.task, stage)
-        return written(
-            f"results/config/{wildcards.task}/{stage}-{digest(payload)}.json", payload
-        )
-
-    return path
-
-
-def whole_config(wildcards):
-    """The whole resolved config, for provenance."""
-    whole = CONFIG.model_dump(mode="json")
-    return written(
-        f"results/config/all-{digest(whole)}.json",
-        {"config": whole, "tasks": TASKS, "digest": digest(whole), "lock": LOCK},
-    )
-
-
-def raw_config():
-    """The config as snakemake merged it, in a file: for a snakemake that makes the report."""
-    return written(f"results/config/raw-{digest(config)}.json", dict(config))
-
-
-def figures_file(wildcards):
-    """What the figures depend on besides tables."""
-    payload = figures_config(CONFIG)
-    return written(f"results/config/figures-{digest(payload)}.json", payload)
+    return lambda wildcards: STAGES[wildcards.task, stage]
 
 
 def picture(name, category):

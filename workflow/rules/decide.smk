@@ -63,7 +63,7 @@ for name in TABLES:
 
 rule provenance:
     input:
-        config=whole_config,
+        config=WHOLE_FILE,
         sources=[f"results/{t}/sources.json" for t in REAL],
         tables=[f"results/tables/{name}.csv" for name in TABLES],
         lock=LOCK,

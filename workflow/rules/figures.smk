@@ -1,6 +1,6 @@
 rule fig2_decay:
     input:
-        config=figures_file,
+        config=FIGURES_FILE,
         variance="results/tables/variance.csv",
         envelope="results/tables/envelope.csv",
         truth=[f"results/{t}/truth.parquet" for t in SYNTHETIC],
@@ -25,7 +25,7 @@ rule fig2_decay:
 
 rule fig3_phase:
     input:
-        config=figures_file,
+        config=FIGURES_FILE,
         variance="results/tables/variance.csv",
         envelope="results/tables/envelope.csv",
         regimes="results/tables/regimes.csv",
@@ -49,7 +49,7 @@ rule fig3_phase:
 
 rule fig_c_star:
     input:
-        config=figures_file,
+        config=FIGURES_FILE,
         variance="results/tables/variance.csv",
         envelope="results/tables/envelope.csv",
         c_star="results/tables/c_star.csv",
@@ -73,7 +73,7 @@ rule fig_c_star:
 
 rule fig_curves:
     input:
-        config=figures_file,
+        config=FIGURES_FILE,
         runs=[f"results/{t}/runs.parquet" for t in TASKS],
     output:
         **picture("curves", "Figures"),

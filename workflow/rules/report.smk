@@ -13,7 +13,7 @@ rule report:
     conda:
         "../../envs/analysis.yaml"
     params:
-        config=lambda wildcards: raw_config(),
+        config=RAW_FILE,
     message:
         "write the report"
     shell:

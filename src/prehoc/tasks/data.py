@@ -182,7 +182,8 @@ def cut_splits(
     their splits. With `target_domains`, the target split holds `data.target` rows of each domain.
     Raises InputError if there are too few rows.
     """
-    order = generator(root, f"data:{data['name']}", 0, "data_split").permutation(len(rows.labels))
+    name = Path(data["name"]).name if Path(data["name"]).exists() else data["name"]
+    order = generator(root, f"data:{name}", 0, "data_split").permutation(len(rows.labels))
     source = data["train_domains"]
     have = sorted(set(rows.domains.tolist()))
     for key, names in (("data.train_domains", source), ("population.target_domain", target_domains)):
