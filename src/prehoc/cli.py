@@ -5,16 +5,18 @@ Exit codes: 0 done, 1 bad input (one line says what and how to mend it), 2 wrong
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from prehoc.errors import InputError
+from prehoc.errors import InputError, TooFewRunsError
 
 app = typer.Typer(
     help="How predictable is a fine-tune, and how deep must one probe before deciding?",
@@ -28,17 +30,37 @@ StageFile = Annotated[Path, typer.Option("--config", help="the stage's resolved 
 Out = Annotated[Path, typer.Option(help="file to write")]
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(version("prehoc"))
+        raise typer.Exit
+
+
 @app.callback()
 def _common(
     log_file: Annotated[
         Path | None, typer.Option("--log", help="file that gets the messages besides the terminal")
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version", is_eager=True, callback=_version)
+    ] = False,
 ) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(log_file, mode="w"))
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
+
+
+@contextlib.contextmanager
+def _named(task: str) -> Iterator[None]:
+    """Put the task's name before the message of a fault in its block."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"task {task}: {error}") from error
 
 
 def _stage(path: Path) -> dict[str, Any]:
@@ -74,7 +96,8 @@ def prepare(
     from prehoc.training.problems import build
 
     stage = _stage(config)
-    setting = build(stage)
+    with _named(stage["task"]):
+        setting = build(stage)
     frame = pd.DataFrame(
         [(stage["task"], k, v) for k, v in setting.static.items()],
         columns=["task", "feature", "value"],
@@ -103,7 +126,8 @@ def train(
     from prehoc.training import loop, problems
 
     stage = _stage(config)
-    records, drawn = loop.train(stage, problems.build(stage), range(first, end), log.info)
+    with _named(stage["task"]):
+        records, drawn = loop.train(stage, problems.build(stage), range(first, end), log.info)
     columns = ["seed", "depth", "split", "metric", "value", "failure"]
     frame = pd.DataFrame(records, columns=columns)
     frame.insert(0, "task", stage["task"])
@@ -127,7 +151,8 @@ def fork(
     from prehoc.training import loop, problems
 
     stage = _stage(config)
-    setting = problems.build(stage)
+    with _named(stage["task"]):
+        setting = problems.build(stage)
     records = [row for d in depth for row in loop.fork(stage, setting, d, log.info)]
     frame = pd.DataFrame(records, columns=["seed", "depth", "fork", "metric", "value"])
     frame.insert(0, "task", stage["task"])
@@ -211,14 +236,21 @@ def risk(
     frames = [tables.read(n, p) for n, p in (("runs", runs), ("forks", forks), ("draws", draws))]
     settings, horizons = stage["risk"], {stage["task"]: stage["horizon"]}
     proxies, sets, level = settings["proxies"], settings["information"], settings["confidence"]
-    u = pipeline.variance_table(
-        *frames,
-        metric=metric_of(stage),
-        proxies=proxies,
-        information=sets,
-        confidence=level,
-        horizons=horizons,
-    )
+    try:
+        u = pipeline.variance_table(
+            *frames,
+            metric=metric_of(stage),
+            proxies=proxies,
+            information=sets,
+            confidence=level,
+            horizons=horizons,
+        )
+    except TooFewRunsError:
+        if not frames[0]["failure"].any():
+            raise
+        tables.write("variance", pipeline.lost_table(stage["task"], frames[0], metric_of(stage)), variance)
+        tables.write("envelope", tables.empty("envelope"), envelope)
+        return
     fits = pipeline.envelope_table(u, *frames, horizons=horizons, shift=_shift(stage), confidence=level)
     tables.write("variance", u, variance)
     tables.write("envelope", fits, envelope)
@@ -249,6 +281,11 @@ def decide(
     stage = _stage(config)
     frames = [tables.read(n, p) for n, p in (("runs", runs), ("forks", forks), ("draws", draws))]
     u, fits = tables.read("variance", variance), tables.read("envelope", envelope)
+    if u["risk"].isna().all():
+        tables.write("c_star", tables.empty("c_star"), c_star)
+        tables.write("regimes", tables.empty("regimes"), regimes)
+        tables.write_json(pipeline.lost_verdict(stage["task"], u), verdict)
+        return
     horizons = {stage["task"]: stage["horizon"]}
     settings, rule = stage["decide"], dict(stage["decide"]["regimes"])
     common: dict[str, Any] = {
@@ -383,11 +420,14 @@ def schema(out: Out) -> None:
 
 @app.command()
 def check(config: Annotated[Path, typer.Argument(help="a config.yaml")]) -> None:
-    """Validate a config file: keys, values, and that models and data files are there."""
+    """Validate a config file: keys, values, and that models and data files are there.
+
+    A file without `defaults` is laid over ./config.yaml, as snakemake --configfile does.
+    """
     from prehoc.config import load
     from prehoc.preflight import preflight
 
-    loaded = load(config)
+    loaded = load(config, Path("config.yaml"))
     preflight(loaded)
     log.info(f"{config}: {len(loaded.enabled())} tasks: {', '.join(loaded.enabled())}")
 

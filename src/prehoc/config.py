@@ -20,8 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from prehoc.errors import InputError
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-RESERVED = {"tables", "figures", "config", "all"}
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+RESERVED = {"all", "benchmarks", "config", "figures", "logs", "report", "tables"}
+MIN_RUNS = 5  # fewer make no variance worth a table
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -47,7 +48,9 @@ class Data(Block):
     name: str
     revision: str | None
     subset: str | None = Field(description="the Hub's configuration name, or a packaged source")
-    text: str | list[str] = Field(description="text column; two for a pair task")
+    text: str | Annotated[list[str], Field(min_length=1, max_length=2)] = Field(
+        description="text column; two for a pair task"
+    )
     label: str
     classes: Annotated[int, Field(ge=2)] | None = Field(description="number of labels; null: as found")
     domain: str | None = Field(description="column that names a row's domain")
@@ -97,7 +100,7 @@ class Optimiser(Block):
     """The optimiser and its step sizes."""
 
     name: Literal["adamw", "sgd"]
-    lr: Positive
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     schedule: Literal["rho", "constant", "linear", "cosine"]
     rho: Annotated[float, Field(ge=0, le=2)]
     warmup: Annotated[int, Field(ge=0)] = Field(description="steps")
@@ -137,7 +140,9 @@ class Outcome(Block):
     """The final performance R, read at the horizon on the target set."""
 
     metric: Literal["accuracy", "loss"]
-    target_sample: Count | None = Field(description="target examples drawn a run; null: all")
+    target_sample: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
+        description="target examples drawn a run; null: all"
+    )
     target_label_noise: Rate
 
     @model_validator(mode="after")
@@ -150,7 +155,7 @@ class Outcome(Block):
 class Forks(Block):
     """Forks: `per_trunk` continuations of each of the first `trunks` runs, from each depth."""
 
-    depths: list[Count]
+    depths: Annotated[list[Count], Field(min_length=1)]
     trunks: Annotated[int, Field(ge=2)]
     per_trunk: Annotated[int, Field(ge=2)]
 
@@ -170,7 +175,7 @@ class Task(Block):
     method: Method | None = None
     optimiser: Optimiser | None = None
     synthetic: dict[str, Any] | None = Field(None, description="process and its parameters")
-    runs: Annotated[int, Field(ge=1)]
+    runs: Annotated[int, Field(ge=MIN_RUNS)]
     shard: Count = Field(description="seeds a job")
     bank: Annotated[int, Field(ge=2)] = Field(description="seeds trained together; filled up with dummies")
     depths: list[Count]
@@ -204,6 +209,8 @@ class Task(Block):
                 "raise horizon or drop the depth"
             )
         if self.forks is not None:
+            if sorted(set(self.forks.depths)) != self.forks.depths:
+                raise ValueError("forks.depths must be a rising list without repeats")
             late = [c for c in self.forks.depths if c > self.horizon]
             if late:
                 raise ValueError(f"forks.depths {late} lie beyond the horizon {self.horizon}")
@@ -217,6 +224,10 @@ class Task(Block):
             raise ValueError("modular_arithmetic trains from scratch: set method.kind to full")
         if self.kind == "causal_arithmetic" and self.method and self.method.kind != "lora":
             raise ValueError("causal_arithmetic trains adapters: set method.kind to lora")
+        if self.data is not None:
+            texts = [self.data.text] if isinstance(self.data.text, str) else self.data.text
+            if self.data.label in texts:
+                raise ValueError(f"data.label: {self.data.label!r} is a text column too; name the label's")
         self._check_population()
         if self.arithmetic is not None:
             self._check_arithmetic(self.arithmetic)
@@ -251,6 +262,14 @@ class Task(Block):
                 raise ValueError("population.label_noise: rates lie in [0, 1)")
             if name == "learning_rate" and law and law[0] <= 0:
                 raise ValueError("population.learning_rate: rates must be above 0")
+            if name == "learning_rate" and not all(
+                isinstance(v, int | float) and v > 0 for v in factor.choice or []
+            ):
+                raise ValueError("population.learning_rate: numbers above 0")
+            if name == "label_noise" and not all(
+                isinstance(v, int | float) and 0 <= v < 1 for v in factor.choice or []
+            ):
+                raise ValueError("population.label_noise: rates lie in [0, 1)")
             if name in ("batch_size", "target_domain") and factor.choice is None:
                 raise ValueError(f"population.{name}: give a choice of values")
             if name == "batch_size" and not all(isinstance(v, int) and v >= 1 for v in factor.choice or []):
@@ -289,7 +308,7 @@ class Decide(Block):
 class Figures(Block):
     """How figures look; they read tables only."""
 
-    format: list[Literal["pdf", "png", "svg"]]
+    format: Annotated[list[Literal["pdf", "png", "svg"]], Field(min_length=1)]
     column: Literal["icml", "neurips"]
 
 
@@ -297,7 +316,7 @@ class Config(Block):
     """The whole config, tasks resolved."""
 
     seed: Annotated[int, Field(ge=0)]
-    seeds: Annotated[int, Field(ge=1)] | None
+    seeds: Annotated[int, Field(ge=MIN_RUNS)] | None
     only: list[str] | None = Field(description="names of the tasks to run; null: all enabled ones")
     store: str
     defaults: dict[str, dict[str, Any]]
@@ -331,7 +350,12 @@ def _line(error: ValidationError, source: str) -> str:
     if first["type"] == "extra_forbidden":
         text = "unknown key; remove it or mend its spelling"
     elif first["type"] == "missing":
-        text = "missing; add it to the task or to defaults"
+        inside = key.startswith("tasks.")
+        text = "missing; add it to the task or to defaults" if inside else "missing; add it"
+    elif first["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        text = "must be a block of keys, `key: value`"
+    elif first["type"] == "list_type":
+        text = "must be a list, `[a, b]`"
     return f"{source}: {key}: {text}{more}"
 
 
@@ -351,11 +375,11 @@ def resolve(given: Mapping[str, Any], source: str = "config.yaml") -> Config:
     for name, block in tasks.items():
         if not isinstance(name, str) or not NAME.fullmatch(name) or name in RESERVED:
             raise InputError(
-                f"{source}: tasks.{name}: not a task name; use letters, digits, '_', '-' and '.', "
+                f"{source}: tasks: {name!r} is no task name; use letters, digits, '_' and '-', "
                 f"at most 64, and none of {sorted(RESERVED)}"
             )
         if not isinstance(block, Mapping):
-            raise InputError(f"{source}: tasks.{name}: must be a block of keys")
+            raise InputError(f"{source}: tasks.{name}: must be a block of keys; give it at least a kind")
         kind = block.get("kind", (defaults.get("all") or {}).get("kind"))
         if kind not in KINDS:
             raise InputError(f"{source}: tasks.{name}.kind: {kind!r} is none of {', '.join(KINDS)}")
@@ -380,8 +404,15 @@ def resolve(given: Mapping[str, Any], source: str = "config.yaml") -> Config:
     return config
 
 
-def load(path: str | Path) -> Config:
-    """Read and validate a YAML config file."""
+def load(path: str | Path, base: Path | None = None) -> Config:
+    """Read and validate a YAML config file; one without `defaults` is laid over `base`, if that exists."""
+    raw = _read_yaml(path)
+    if "defaults" not in raw and base is not None and base.exists():
+        raw = _merge(_read_yaml(base), raw)
+    return resolve(raw, str(path))
+
+
+def _read_yaml(path: str | Path) -> Mapping[str, Any]:
     try:
         raw = yaml.safe_load(Path(path).read_text())
     except FileNotFoundError:
@@ -390,7 +421,7 @@ def load(path: str | Path) -> Config:
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, Mapping):
         raise InputError(f"{path}: must hold a block of keys")
-    return resolve(raw, str(path))
+    return raw
 
 
 def json_schema() -> dict[str, Any]:

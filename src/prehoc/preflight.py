@@ -119,11 +119,15 @@ def _data(key: str, task: Task) -> None:
         raise InputError(f"{key}.name: no file {data.name}; give a CSV or JSONL file, a folder or a name")
     if path.suffix not in (".csv", ".tsv", ".jsonl") or path.is_dir():
         return  # read, and judged, by the prepare job
+    if data.splits is not None:
+        raise InputError(f"{key}.splits: a file has no named splits; set splits: null, or give a folder")
     wanted = [data.text] if isinstance(data.text, str) else list(data.text)
     labels: dict[str, int] = {}
     count = 0
     try:
-        for count, row in enumerate(_rows(path), start=1):  # noqa: B007
+        for count, row in enumerate(_rows(path), start=1):
+            if None in row or (None in row.values() and path.suffix != ".jsonl"):
+                raise InputError(f"{key}.name: {data.name}, row {count}: not as many cells as the header")
             for name, column in [("text", c) for c in wanted] + [("label", data.label)]:
                 if column not in row:
                     have = ", ".join(map(str, row))

@@ -279,7 +279,7 @@ def read(name: str, path: str | Path) -> pd.DataFrame:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (ValueError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as a table: {error}") from error
+        raise InputError(f"{path}: cannot be read as a table ({error}); delete it and run again") from error
     return check(name, frame, path)
 
 

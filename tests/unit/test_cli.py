@@ -4,8 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import pandas as pd
 import pytest
+import yaml
+
+from prehoc import config, tables
+
+ROOT = Path(__file__).parents[2]
 
 
 def prehoc(*args, cwd=None):
@@ -89,3 +96,33 @@ def test_the_snakefile_side_imports_neither_torch_nor_pandas():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_task_whose_runs_all_fail_is_reported_and_stops_nothing(tmp_path):
+    rows = [(d, s, n) for d in (1, 2, 4) for s in ("val",) for n in range(8)]
+    frame = pd.DataFrame(rows, columns=["depth", "split", "seed"])
+    last = pd.DataFrame({"depth": 4, "split": "target", "seed": range(8)})
+    frame = pd.concat([frame, last]).assign(task="t", metric="loss", value=float("nan"), failure=True)
+    tables.write("runs", frame[list(tables.SCHEMAS["runs"].columns)], tmp_path / "runs.parquet")
+    for name in ("forks", "draws"):
+        tables.write(name, tables.empty(name), tmp_path / f"{name}.parquet")
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text())
+    raw["tasks"] = {"t": {"kind": "synthetic", "synthetic": {"process": "power_law"}, "horizon": 4,
+                          "depths": [1, 2], "forks": None}}  # fmt: skip
+    resolved = config.resolve(raw)
+    files = {n: tmp_path / f"{n}.parquet" for n in ("runs", "forks", "draws")}
+    made = {n: tmp_path / f"{n}.csv" for n in ("variance", "envelope", "c_star", "regimes")}
+    for stage, wanted in (
+        ("risk", [*files.items(), *list(made.items())[:2]]),
+        ("decide", [*files.items(), *made.items(), ("verdict", tmp_path / "verdict.json")]),
+    ):
+        path = tmp_path / f"{stage}.json"
+        payload = config.stage_config(resolved, "t", stage)
+        if stage == "risk":
+            payload |= {"kind": "text_classification", "outcome": {"metric": "loss"}}
+        path.write_text(json.dumps(payload))
+        words = [w for n, p in wanted for w in (f"--{n.replace('_', '-')}", p)]
+        done = prehoc(stage, "--config", path, *words)
+        assert done.returncode == 0, done.stderr
+    assert tables.read("variance", made["variance"])["failure_rate"].tolist() == [1.0]
+    assert "100% of its runs failed" in json.loads((tmp_path / "verdict.json").read_text())["in_words"]

@@ -26,8 +26,11 @@ HEAD = "kind: text_classification, method: {kind: head, pooling: mean}"
     [
         ("tasks={bbc_topics: {optimizer: {lr: 1}}}", "tasks.bbc_topics.optimizer", "unknown key"),
         ("colour=red", "colour", "unknown key"),
-        ("tasks={a/b: {kind: synthetic}}", "tasks.a/b", "use letters"),
-        ("tasks={tables: {kind: synthetic}}", "tasks.tables", "none of"),
+        ("tasks={a/b: {kind: synthetic}}", "'a/b'", "use letters"),
+        ("seeds=3", "seeds", "greater than or equal to 5"),
+        ("figures={format: []}", "figures.format", "at least 1"),
+        ("tasks={bbc_topics: {data: null}}", "tasks.bbc_topics.data", "block of keys"),
+        ("tasks={tables: {kind: synthetic}}", "'tables'", "none of"),
         ("tasks={bbc_topics: {depths: [1, 999]}}", "tasks.bbc_topics", "beyond the horizon"),
         ("tasks={bbc_topics: {data: {label_noise: -0.1}}}", "label_noise", "greater than or equal"),
         ("tasks={noise_hidden: {population: {label_noise: {uniform: [-0.2, 0.1], visible: false}}}}",

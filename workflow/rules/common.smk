@@ -30,7 +30,7 @@ def load_config():
         preflight(resolved)
         return resolved
     except InputError as error:
-        raise WorkflowError(f"prehoc: {error}") from None
+        sys.exit(f"prehoc: {error}")
 
 
 CONFIG = load_config()

@@ -136,6 +136,11 @@ def _panel(axis: Axes, part: pd.DataFrame, numbers: dict[str, int], span: tuple[
     shown = part[part["kind"] != "absent"]
     right = max(1.05, float(np.nanmax([*shown["x"], *shown["x_high"], 0.0])) * 1.03)
     axis.set_xlim(-0.05, min(right, 2.0))
+    beyond = [str(numbers[t]) for t in shown.loc[shown["x"] > 2.0, "task"]]
+    if beyond:  # variance that grows from next to nothing: thousands of times its first value
+        axis.text(0.98, 0.02, f"off to the right: {', '.join(beyond)}", transform=axis.transAxes,
+                  ha="right", va="bottom", fontsize=6)  # fmt: skip
+        shown = shown[shown["x"] <= 2.0]
     axis.set_yscale("log")
     axis.set_ylim(*span)
     layout.log_axis(axis.yaxis, *span)

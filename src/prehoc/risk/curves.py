@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prehoc import tables
-from prehoc.errors import InputError
+from prehoc.errors import InputError, TooFewRunsError
 from prehoc.risk import proxies
 from prehoc.risk.forks import fork
 from prehoc.risk.proxies import MIN_RUNS, Estimate
@@ -126,7 +126,7 @@ def _task(
     failed = set(runs.loc[runs["failure"], "seed"])
     alive = np.array([s not in failed for s in seeds]) & np.isfinite(outcome)
     if alive.sum() < MIN_RUNS:
-        raise InputError(
+        raise TooFewRunsError(
             f"task {name!r}: {int(alive.sum())} of {len(seeds)} runs have a final value of this "
             f"metric at the horizon {horizon}; at least {MIN_RUNS} are needed"
         )

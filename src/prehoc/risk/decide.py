@@ -101,7 +101,7 @@ def c_star_table(
                         "rule": decision.rule,
                         "gamma": rate / cost,
                         "lambda": cost,
-                        "price": rate * horizon / var_r,
+                        "price": float(f"{rate * horizon / var_r:.12g}"),
                         "c_star": decision.c_star,
                         "low": decision.low,
                         "high": decision.high,

@@ -70,6 +70,15 @@ def variance_table(
     return as_table("variance", rows, ["task", "proxy", "information", "depth"])
 
 
+def lost_table(task: str, runs: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The table `variance` of a task whose runs failed: no risk, and the failure rate at depth 0."""
+    last = runs[(runs["metric"] == metric) & (runs["split"] == "target")]
+    row: dict[str, Any] = dict.fromkeys(tables.SCHEMAS["variance"].columns, float("nan"))
+    row |= {"task": task, "depth": 0, "proxy": "residual", "information": "none", "metric": metric}
+    row |= {"n": int(last["value"].notna().sum()), "failure_rate": float(last["failure"].mean())}
+    return as_table("variance", [row], ["task", "depth"])
+
+
 def _variance_rows(data: TaskData, curve: Curve, metric: str) -> list[dict[str, Any]]:
     e = curve.estimate
     rows = []
@@ -235,7 +244,7 @@ def _model_rows(found: Onset, level: float) -> list[dict[str, Any]]:
             "K": rival.K,
             "alpha": rival.alpha,
             "onset": rival.scale if rival.model == "late" else float("nan"),
-            "identified": bool(rival.model != "power" and np.isfinite(rival.alpha)),
+            "identified": False,
             "lack_of_fit_p": rival.lack_of_fit_p,
             "delta_aic": rival.aic - least,
             "depths": len(whole.depth),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from prehoc.risk.decide import c_star_table, driving_curve
-from prehoc.risk.measured import envelope_table, variance_table
+from prehoc.risk.measured import envelope_table, lost_table, variance_table
 from prehoc.risk.phase import regimes_table
 from prehoc.risk.regimes import Thresholds
-from prehoc.risk.verdict import verdict
+from prehoc.risk.verdict import lost_verdict, verdict
 
 __all__ = [
     "Thresholds",
     "c_star_table",
     "driving_curve",
     "envelope_table",
+    "lost_table",
+    "lost_verdict",
     "regimes_table",
     "variance_table",
     "verdict",

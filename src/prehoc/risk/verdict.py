@@ -78,7 +78,9 @@ def verdict(
         "task": task,
         "regime": regime,
         "meaning": _MEANING[regime],
-        "in_words": _words(task, regime, alpha, limit, stops, horizon),
+        "in_words": " ".join(
+            [_words(task, regime, alpha, limit, stops, horizon), *_remarks(readings, proxy, regime, here)]
+        ),
         "driving_proxy": {"proxy": proxy, "information": known, "because": why},
         "readings": readings,
         "alpha": alpha,
@@ -194,6 +196,41 @@ def _caveats(here: pd.DataFrame, horizon: Any, information: str) -> list[str]:
     return notes
 
 
+def lost_verdict(task: str, variance: pd.DataFrame) -> dict[str, Any]:
+    """The verdict on a task whose runs failed: none, and how many failed."""
+    row = variance[variance["task"] == task].iloc[0]
+    lost = float(row["failure_rate"])
+    return {
+        "task": task,
+        "regime": "undecided",
+        "meaning": _MEANING["undecided"],
+        "in_words": f"{task} is undecided: {lost:.0%} of its runs failed (their loss was not finite) and "
+        f"{int(row['n'])} are left, too few for a variance. Lower the learning rate.",
+        "runs": int(row["n"]),
+        "failure_rate": lost,
+    }
+
+
+def _remarks(readings: list[dict[str, Any]], proxy: str, regime: str, here: pd.DataFrame) -> list[str]:
+    """What a reader must not miss: another regime by the metric alone, and runs that failed."""
+    notes = []
+    other = [r for r in readings if r["proxy"] == "residual"]
+    if proxy == "fork" and other and other[0]["regime"] != regime:
+        name = other[0]["regime"].replace("_", "-")
+        notes.append(
+            f"This is what the whole state knows; to a linear predictor that sees the metric alone the "
+            f"task is {name}, and probing is worth what such a predictor gets of it."
+        )
+    lost = float(here["failure_rate"].max())
+    if lost > 0:
+        notes.append(f"{lost:.0%} of runs failed and enter no variance.")
+    return notes
+
+
+def _known(stop: dict[str, Any]) -> bool:
+    return stop["low"] is not None and stop["high"] is not None
+
+
 def _words(
     task: str, regime: str, alpha: dict[str, Any], limit: dict[str, Any],
     stops: list[dict[str, Any]], horizon: Any,
@@ -210,5 +247,8 @@ def _words(
     if stops:
         one = stops[len(stops) // 2]
         if one["c_star"] is not None:
-            parts.append(f"At price {one['price']:.3g} stop at step {one['c_star']:.4g} of {horizon}.")
+            span = f" (interval {one['low']:.0f} to {one['high']:.0f})" if _known(one) else ""
+            parts.append(
+                f"At price {one['price']:.3g} stop at step {one['c_star']:.4g}{span} of {horizon}."
+            )
     return " ".join(parts)

@@ -14,6 +14,9 @@ from prehoc.tasks.streams import generator
 warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")
 
 
+LOST = 1e6  # nats: no cross-entropy of a run that is not lost comes near it
+
+
 class Bank:
     """Stacked runs. A row is a run; what is done to one row never depends on another."""
 
@@ -59,8 +62,8 @@ class Bank:
     def step(self, losses: torch.Tensor, lr: torch.Tensor, step: int) -> None:
         """One update from the runs' losses [S], with learning rates lr [S]; `step` counts from 0.
 
-        A run whose loss or gradient is not finite is frozen as it was before the step, and its step
-        recorded; the others are untouched. Gradients are clipped run by run.
+        A run whose loss or gradient is not finite, or whose loss exceeds LOST, is frozen as it was
+        before the step, and its step recorded; the others are untouched. Gradients are clipped run by run.
         """
         leaves = list(self.theta.values())
         parts = torch.autograd.grad(losses.sum(), leaves, allow_unused=True)
@@ -68,7 +71,8 @@ class Bank:
             for place, part in zip(self.places, parts, strict=True):
                 place.zero_() if part is None else place.copy_(part)
             squares = self.gradient.square().sum(1)
-            broken = ~(torch.isfinite(losses) & torch.isfinite(squares)) & (self.failed_at < 0)
+            sound = torch.isfinite(losses) & torch.isfinite(squares) & (losses < LOST)
+            broken = ~sound & (self.failed_at < 0)
             if bool(broken.any()):
                 self.failed_at[broken] = step
             frozen = self.failed_at >= 0
