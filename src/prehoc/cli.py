@@ -51,7 +51,8 @@ def _common(
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(log_file, mode="w"))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
+    log.setLevel(logging.INFO)  # our own progress; libraries speak up from warnings on
 
 
 @contextlib.contextmanager
