@@ -127,7 +127,7 @@ def _frame(data: dict[str, Any]) -> pd.DataFrame:
         frame = _READERS[short]()
         if data["subset"] is not None:
             frame = frame[frame["domain"] == data["subset"]]
-        return frame.rename(columns={"text": "text", "label": "label"})
+        return frame
     if Path(name).is_file():
         return _from_file(Path(name))
     return _from_datasets(data)

@@ -142,18 +142,9 @@ def load_encoder(folder: str, revision: str | None) -> tuple[Any, Any]:
 
     Raises InputError if they cannot be loaded from safetensors.
     """
-    import torch
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
-    try:
-        tokeniser = AutoTokenizer.from_pretrained(folder, revision=revision)
-        model = AutoModel.from_pretrained(
-            folder, revision=revision, dtype=torch.float32, use_safetensors=True
-        )
-    except (OSError, ValueError) as error:
-        line = " ".join(str(error).split())[:200]
-        raise InputError(f"model.name: {folder}: cannot be loaded: {line}") from error
-    return tokeniser, model.eval().requires_grad_(False)
+    return _load(AutoModel, folder, revision)
 
 
 def load_causal(folder: str, revision: str | None) -> tuple[Any, Any]:
@@ -161,14 +152,18 @@ def load_causal(folder: str, revision: str | None) -> tuple[Any, Any]:
 
     Raises InputError if they cannot be loaded from safetensors.
     """
+    from transformers import AutoModelForCausalLM
+
+    return _load(AutoModelForCausalLM, folder, revision)
+
+
+def _load(kind: Any, folder: str, revision: str | None) -> tuple[Any, Any]:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     try:
         tokeniser = AutoTokenizer.from_pretrained(folder, revision=revision)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, revision=revision, dtype=torch.float32, use_safetensors=True
-        )
+        model = kind.from_pretrained(folder, revision=revision, dtype=torch.float32, use_safetensors=True)
     except (OSError, ValueError) as error:
         line = " ".join(str(error).split())[:200]
         raise InputError(f"model.name: {folder}: cannot be loaded: {line}") from error
