@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from prehoc import config
+from prehoc.config import stages
+from prehoc.config.loading import merge
 from prehoc.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +79,7 @@ def test_only_picks_and_keeps_file_order():
 def test_stage_config_holds_what_the_stage_depends_on(stage, change, same):
     before = config.stage_config(config.resolve(RAW), "movie_polarity", stage)
     made = raw()
-    made["tasks"]["movie_polarity"] = config._merge(made["tasks"]["movie_polarity"], change)
+    made["tasks"]["movie_polarity"] = merge(made["tasks"]["movie_polarity"], change)
     after = config.stage_config(config.resolve(made), "movie_polarity", stage)
     assert (config.digest(before) == config.digest(after)) == same
 
@@ -98,7 +100,7 @@ def test_source_digest_sees_every_byte(tmp_path, monkeypatch):
     (folder / "figures").mkdir(parents=True)
     (folder / "tables.py").write_text("x = 1\n")
     (folder / "figures/a.py").write_text("y = 1\n")
-    monkeypatch.setattr(config, "__file__", str(folder / "config.py"))
+    monkeypatch.setattr(stages, "__file__", str(folder / "config" / "stages.py"))
     before = config.source_digest("figures")
     (folder / "figures/a.py").write_text("y = 1  # remark\n")
     assert config.source_digest("figures") != before
@@ -124,7 +126,7 @@ def test_source_digest_sees_every_byte(tmp_path, monkeypatch):
 )
 def test_faults_name_the_task(change, message):
     made = raw()
-    made["tasks"]["bbc_topics"] = config._merge(made["tasks"]["bbc_topics"], change)
+    made["tasks"]["bbc_topics"] = merge(made["tasks"]["bbc_topics"], change)
     with pytest.raises(InputError, match=r"tasks\.bbc_topics") as caught:
         config.resolve(made)
     assert message in str(caught.value)

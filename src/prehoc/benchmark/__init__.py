@@ -1,0 +1,1 @@
+"""The estimators and the theory held against exact truth, over many replicates."""

@@ -1,0 +1,1 @@
+"""The commands of `prehoc`, a module a stage: each reads files, calls one function, writes files."""

@@ -1,0 +1,163 @@
+"""Commands that reduce runs to tables: collect, gather, risk and decide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from prehoc.commands.app import Out, StageFile, app, read_stage
+from prehoc.errors import InputError, TooFewRunsError
+
+
+@app.command()
+def collect(
+    runs: Annotated[Path, typer.Option(help="runs table to write")],
+    draws: Annotated[Path, typer.Option(help="draws table to write")],
+    forks: Annotated[Path, typer.Option(help="forks table to write")],
+    runs_part: Annotated[list[Path], typer.Option(help="a shard's runs table; repeat for more")],
+    draws_part: Annotated[list[Path], typer.Option(help="a shard's draws table; repeat for more")],
+    forks_part: Annotated[list[Path] | None, typer.Option(help="a forks table; repeat for more")] = None,
+) -> None:
+    """Join a task's shards and forks into its runs, draws and forks tables, rows in their key's order."""
+    join("runs", runs, runs_part, ordered=True)
+    join("draws", draws, draws_part, ordered=True)
+    join("forks", forks, forks_part, ordered=True)
+
+
+@app.command()
+def gather(
+    table: Annotated[str, typer.Option(help="which table the parts are")],
+    out: Out,
+    parts: Annotated[list[Path] | None, typer.Argument(help="files of that table")] = None,
+) -> None:
+    """Join parts of one table into one file, in the order given."""
+    join(table, out, parts, ordered=False)
+
+
+def join(table: str, out: Path, parts: list[Path] | None, *, ordered: bool) -> None:
+    """Write the parts of `table` as one, in the order given or (`ordered`) in that of its key."""
+    import pandas as pd
+
+    from prehoc import tables
+
+    if table not in tables.SCHEMAS:
+        raise InputError(f"--table {table}: unknown; tables are {sorted(tables.SCHEMAS)}")
+    full = [frame for frame in (tables.read(table, part) for part in parts or []) if len(frame)]
+    joined = pd.concat(full, ignore_index=True) if full else tables.empty(table)
+    tables.write(table, tables.in_order(table, joined) if ordered else joined, out)
+
+
+@app.command()
+def risk(
+    config: StageFile,
+    runs: Annotated[Path, typer.Option(help="runs table")],
+    forks: Annotated[Path, typer.Option(help="forks table")],
+    draws: Annotated[Path, typer.Option(help="draws table")],
+    variance: Annotated[Path, typer.Option(help="variance table to write")],
+    envelope: Annotated[Path, typer.Option(help="envelope table to write")],
+) -> None:
+    """Estimate U(c) by every proxy, and fit the decay law, for one task."""
+    from prehoc import tables
+    from prehoc.config import metric_of
+    from prehoc.risk import pipeline
+
+    stage = read_stage(config)
+    frames = [tables.read(n, p) for n, p in (("runs", runs), ("forks", forks), ("draws", draws))]
+    settings, horizons = stage["risk"], {stage["task"]: stage["horizon"]}
+    proxies, sets, level = settings["proxies"], settings["information"], settings["confidence"]
+    try:
+        u = pipeline.variance_table(
+            *frames,
+            metric=metric_of(stage),
+            proxies=proxies,
+            information=sets,
+            confidence=level,
+            horizons=horizons,
+        )
+    except TooFewRunsError:
+        if not frames[0]["failure"].any():
+            raise
+        tables.write("variance", pipeline.lost_table(stage["task"], frames[0], metric_of(stage)), variance)
+        tables.write("envelope", tables.empty("envelope"), envelope)
+        return
+    fits = pipeline.envelope_table(u, *frames, horizons=horizons, shift=shift_of(stage), confidence=level)
+    tables.write("variance", u, variance)
+    tables.write("envelope", fits, envelope)
+
+
+def shift_of(stage: dict[str, Any]) -> float:
+    """The envelope's shift of a stage: 0.5 steps where it asks for the half-shift."""
+    return 0.5 if stage["half_shift"] else 0.0
+
+
+@app.command()
+def decide(
+    config: StageFile,
+    runs: Annotated[Path, typer.Option(help="runs table")],
+    forks: Annotated[Path, typer.Option(help="forks table")],
+    draws: Annotated[Path, typer.Option(help="draws table")],
+    variance: Annotated[Path, typer.Option(help="variance table")],
+    envelope: Annotated[Path, typer.Option(help="envelope table")],
+    c_star: Annotated[Path, typer.Option(help="c_star table to write")],
+    regimes: Annotated[Path, typer.Option(help="regimes table to write")],
+    verdict: Annotated[Path, typer.Option(help="verdict.json to write")],
+) -> None:
+    """Optimal depth over prices, regime by each reading, and the verdict, for one task."""
+    from prehoc import tables
+    from prehoc.config import driver_of
+    from prehoc.risk import pipeline
+    from prehoc.risk.regimes import Thresholds
+
+    stage = read_stage(config)
+    frames = [tables.read(n, p) for n, p in (("runs", runs), ("forks", forks), ("draws", draws))]
+    u, fits = tables.read("variance", variance), tables.read("envelope", envelope)
+    if u["risk"].isna().all():
+        tables.write("c_star", tables.empty("c_star"), c_star)
+        tables.write("regimes", tables.empty("regimes"), regimes)
+        tables.write_json(pipeline.lost_verdict(stage["task"], u), verdict)
+        return
+    horizons = {stage["task"]: stage["horizon"]}
+    settings, rule = stage["decide"], dict(stage["decide"]["regimes"])
+    common: dict[str, Any] = {
+        "horizons": horizons,
+        "information": stage["risk"]["verdict_information"],
+        "shift": shift_of(stage),
+        "confidence": stage["risk"]["confidence"],
+    }
+    depths = pipeline.c_star_table(
+        fits,
+        u,
+        *frames,
+        prices=settings["prices"],
+        gammas=settings["gamma"],
+        cost_per_step=settings["cost_per_step"],
+        driver=driver_of(stage),
+        **common,
+    )
+    resamples = rule.pop("bootstrap")
+    thresholds = Thresholds(**rule)
+    where = pipeline.regimes_table(
+        frames[0],
+        frames[1],
+        frames[2],
+        u,
+        fits,
+        thresholds=thresholds,
+        resamples=resamples,
+        seed=stage["seed"],
+        **common,
+    )
+    text = pipeline.verdict(
+        stage["task"],
+        variance=u,
+        envelope=fits,
+        c_star=depths,
+        regimes=where,
+        information=common["information"],
+        driver=driver_of(stage),
+    )
+    tables.write("c_star", depths, c_star)
+    tables.write("regimes", where, regimes)
+    tables.write_json(text, verdict)

@@ -1,0 +1,42 @@
+"""What every command shares: the app, its options, and reading a stage's config."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from prehoc.errors import InputError
+
+app = typer.Typer(
+    help="How predictable is a fine-tune, and how deep must one probe before deciding?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+log = logging.getLogger("prehoc")
+
+StageFile = Annotated[Path, typer.Option("--config", help="the stage's resolved config (JSON)")]
+Out = Annotated[Path, typer.Option(help="file to write")]
+
+
+@contextlib.contextmanager
+def named_task(task: str) -> Iterator[None]:
+    """Put the task's name before the message of a fault in its block."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"task {task}: {error}") from error
+
+
+def read_stage(path: Path) -> dict[str, Any]:
+    """A stage's resolved config; InputError naming the file if it is none."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a stage config: {error}") from None

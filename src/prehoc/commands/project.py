@@ -1,0 +1,46 @@
+"""Commands about the project itself: provenance, schema and check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prehoc.commands.app import Out, StageFile, app, log, read_stage
+
+
+@app.command()
+def provenance(
+    config: StageFile,
+    out: Out,
+    sources: Annotated[list[Path] | None, typer.Argument(help="tasks' sources.json")] = None,
+) -> None:
+    """Write what made the results: versions, lock, config, models and data, machine, seeds."""
+    from prehoc import provenance as maker
+    from prehoc.tables import write_json
+
+    write_json(maker.collect(read_stage(config), [read_stage(p) for p in sources or []]), out)
+
+
+@app.command()
+def schema(out: Out) -> None:
+    """Write the JSON schema of config.yaml."""
+    from prehoc.config import json_schema
+    from prehoc.tables import write_json
+
+    write_json(json_schema(), out)
+
+
+@app.command()
+def check(config: Annotated[Path, typer.Argument(help="a config.yaml")]) -> None:
+    """Validate a config file: keys, values, and that models and data files are there.
+
+    A file without `defaults` is laid over ./config.yaml, as snakemake --configfile does.
+    """
+    from prehoc.config import load
+    from prehoc.preflight import preflight
+
+    loaded = load(config, Path("config.yaml"))
+    preflight(loaded)
+    log.info(f"{config}: {len(loaded.enabled())} tasks: {', '.join(loaded.enabled())}")

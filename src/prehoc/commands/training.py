@@ -1,0 +1,137 @@
+"""Commands that make runs: prepare, train, fork and simulate."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prehoc.commands.app import Out, StageFile, app, log, named_task, read_stage
+
+
+def _threads(count: int) -> None:
+    """Fix torch's threads; keep transformers quiet without importing it where it isn't needed."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    import torch
+
+    torch.set_num_threads(count)
+
+
+@app.command()
+def prepare(
+    config: StageFile,
+    static: Annotated[Path, typer.Option(help="static.parquet to write")],
+    sources: Annotated[Path, typer.Option(help="JSON to write: model and data revisions")],
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+) -> None:
+    """Read a task's model and data, encode what stays frozen into the store, write static features."""
+    import pandas as pd
+
+    from prehoc import tables
+
+    _threads(threads)
+    from prehoc.training.problems import build
+
+    stage = read_stage(config)
+    with named_task(stage["task"]):
+        setting = build(stage)
+    frame = pd.DataFrame(
+        [(stage["task"], k, v) for k, v in setting.static.items()],
+        columns=["task", "feature", "value"],
+    )
+    tables.write("static", frame, static)
+    tables.write_json({"task": stage["task"], **setting.sources}, sources)
+    log.info(f"{stage['task']}: data and frozen activations are ready")
+
+
+@app.command()
+def train(
+    config: StageFile,
+    first: Annotated[int, typer.Option(min=0, help="first seed")],
+    end: Annotated[int, typer.Option(min=1, help="one past the last seed")],
+    runs: Annotated[Path, typer.Option(help="runs table to write")],
+    draws: Annotated[Path, typer.Option(help="draws table to write")],
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+) -> None:
+    """Train one shard of seeds through all depths; resumes from the store's checkpoints."""
+    import pandas as pd
+
+    from prehoc import tables
+
+    _threads(threads)
+    from prehoc.tasks.population import draws_frame
+    from prehoc.training import loop, problems
+
+    stage = read_stage(config)
+    with named_task(stage["task"]):
+        records, drawn = loop.train(stage, problems.build(stage), range(first, end), log.info)
+    columns = ["seed", "depth", "split", "metric", "value", "failure"]
+    frame = pd.DataFrame(records, columns=columns)
+    frame.insert(0, "task", stage["task"])
+    tables.write("draws", draws_frame(stage, drawn), draws)
+    tables.write("runs", frame, runs)
+
+
+@app.command()
+def fork(
+    config: StageFile,
+    depth: Annotated[list[int], typer.Option(min=1, help="depth at which trunks branch; repeat for more")],
+    out: Out,
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+) -> None:
+    """Continue trunks from given depths to the horizon with fresh randomness; write the forks table."""
+    import pandas as pd
+
+    from prehoc import tables
+
+    _threads(threads)
+    from prehoc.training import loop, problems
+
+    stage = read_stage(config)
+    with named_task(stage["task"]):
+        setting = problems.build(stage)
+    records = [row for d in depth for row in loop.fork(stage, setting, d, log.info)]
+    frame = pd.DataFrame(records, columns=["seed", "depth", "fork", "metric", "value"])
+    frame.insert(0, "task", stage["task"])
+    tables.write("forks", frame.astype({"metric": str}), out)
+
+
+@app.command()
+def simulate(
+    config: StageFile,
+    runs: Annotated[Path, typer.Option(help="runs table to write")],
+    forks: Annotated[Path, typer.Option(help="forks table to write")],
+    draws: Annotated[Path, typer.Option(help="draws table to write")],
+    truth: Annotated[Path, typer.Option(help="exact risk table to write")],
+    static: Annotated[Path, typer.Option(help="static table to write")],
+) -> None:
+    """Simulate a synthetic task whose L(c) is known exactly; write its runs and its truth."""
+    import pandas as pd
+
+    from prehoc import tables
+    from prehoc.synthetic.frames import simulate_task
+    from prehoc.tasks.streams import name_words
+
+    stage = read_stage(config)
+    forked = dict(stage["forks"]) if stage["forks"] else None
+    if forked:  # at the horizon, too: only R's own noise is drawn anew there
+        forked["depths"] = sorted({*forked["depths"], stage["horizon"]})
+    spec = {**stage["synthetic"], "forks": forked}
+    made = simulate_task(
+        stage["task"],
+        spec,
+        stage["runs"],
+        stage["depths"],
+        stage["horizon"],
+        [stage["seed"], *name_words(stage["task"])],
+    )
+    for name, frame, path in zip(
+        ("runs", "forks", "draws", "truth"), made, (runs, forks, draws, truth), strict=True
+    ):
+        tables.write(name, frame, path)
+    known = pd.DataFrame({"task": [stage["task"]], "feature": ["exact"], "value": [1.0]})
+    tables.write("static", known, static)

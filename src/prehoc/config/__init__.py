@@ -1,0 +1,48 @@
+"""The typed config: it validates the YAML, fills a task's block from `defaults`, and cuts it by stage.
+
+One model, three uses: every command reads it, `workflow/schemas/config.schema.json` is made from it,
+and each stage of each task gets only the part that it depends on (`stage_config`), so that a changed
+key re-runs what it touches and nothing else.  No numpy, pandas or torch here: the Snakefile imports it.
+"""
+
+from prehoc.config.blocks import FACTORS, Block
+from prehoc.config.loading import json_schema, load, resolve
+from prehoc.config.settings import Config
+from prehoc.config.stages import (
+    SOURCES,
+    TRAINING_KEYS,
+    benchmark_config,
+    digest,
+    driver_of,
+    figures_config,
+    fork_depths,
+    fork_parts,
+    metric_of,
+    shards,
+    source_digest,
+    stage_config,
+)
+from prehoc.config.task import KINDS, Task
+
+__all__ = [
+    "FACTORS",
+    "KINDS",
+    "SOURCES",
+    "TRAINING_KEYS",
+    "Block",
+    "Config",
+    "Task",
+    "benchmark_config",
+    "digest",
+    "driver_of",
+    "figures_config",
+    "fork_depths",
+    "fork_parts",
+    "json_schema",
+    "load",
+    "metric_of",
+    "resolve",
+    "shards",
+    "source_digest",
+    "stage_config",
+]

@@ -1,0 +1,144 @@
+"""The blocks that a task is made of: model, data, method, optimiser, population, outcome, forks."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Block(BaseModel):
+    """A block of the config: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class Model(Block):
+    """What is fine-tuned: `packaged:NAME`, a folder in Hub format, or a Hub name with its revision."""
+
+    name: str
+    revision: str | None
+    max_length: Count = Field(description="tokens; longer texts are cut")
+
+
+class Data(Block):
+    """Texts and labels: `packaged:NAME`, a CSV or JSONL file, a folder, or a Hub name."""
+
+    name: str
+    revision: str | None
+    subset: str | None = Field(description="the Hub's configuration name, or a packaged source")
+    text: str | Annotated[list[str], Field(min_length=1, max_length=2)] = Field(
+        description="text column; two for a pair task"
+    )
+    label: str
+    classes: Annotated[int, Field(ge=2)] | None = Field(description="number of labels; null: as found")
+    domain: str | None = Field(description="column that names a row's domain")
+    splits: dict[Literal["train", "val", "target"], str] | None = Field(
+        description="named splits of the data; null: one pool, shuffled once and cut"
+    )
+    train: Count
+    val: Count
+    target: Count
+    train_domains: list[str] | None = Field(description="domains to train and validate on; null: all")
+    label_noise: Rate = Field(description="rate of training labels replaced, drawn anew a run")
+
+
+class Arithmetic(Block):
+    """Generated arithmetic: modular addition, or sums of numbers with some digits as text."""
+
+    modulus: Annotated[int, Field(ge=3, le=997)]
+    digits: Annotated[int, Field(ge=1, le=4)]
+    train: Annotated[float, Field(gt=0)] = Field(description="share (modular) or count (text)")
+    val: Count
+    target: Count
+
+
+class Method(Block):
+    """What of the model is trained."""
+
+    kind: Literal["lora", "head", "full"]
+    rank: Count
+    alpha: Positive = Field(description="LoRA scale is alpha / rank")
+    targets: list[str]
+    layers: str = Field(description='"all" or "top-K"')
+    pooling: Literal["cls", "mean"]
+    dropout: Rate = Field(description="on the head's input")
+    width: Count = Field(description="full: model width")
+    heads: Count = Field(description="full: attention heads")
+    depth: Count = Field(description="full: layers")
+
+    @field_validator("layers")
+    @classmethod
+    def _layers(cls, value: str) -> str:
+        if value != "all" and not re.fullmatch(r"top-[1-9][0-9]*", value):
+            raise ValueError('write "all" or "top-K", K the number of layers from the top')
+        return value
+
+
+class Optimiser(Block):
+    """The optimiser and its step sizes."""
+
+    name: Literal["adamw", "sgd"]
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    schedule: Literal["rho", "constant", "linear", "cosine"]
+    rho: Annotated[float, Field(ge=0, le=2)]
+    warmup: Annotated[int, Field(ge=0)] = Field(description="steps")
+    batch_size: Count
+    weight_decay: Annotated[float, Field(ge=0)]
+    momentum: Rate
+    betas: tuple[Rate, Rate]
+    clip: Annotated[float, Field(gt=0)] | None = Field(description="gradient norm a seed; null: none")
+
+
+class Factor(Block):
+    """One thing that a run draws besides its seed; exactly one of the laws is given."""
+
+    uniform: tuple[float, float] | None = None
+    log_uniform: tuple[Positive, Positive] | None = None
+    choice: list[float | int | str] | None = None
+    n: Count | None = Field(None, description="train_subset: examples a run draws")
+    visible: bool
+
+    @model_validator(mode="after")
+    def _one_law(self) -> Factor:
+        given = [k for k in ("uniform", "log_uniform", "choice", "n") if getattr(self, k) is not None]
+        if len(given) != 1:
+            raise ValueError("give exactly one of uniform, log_uniform, choice, n")
+        for law in (self.uniform, self.log_uniform):
+            if law is not None and law[0] > law[1]:
+                raise ValueError(f"the range {list(law)} is upside down")
+        if self.choice is not None and not self.choice:
+            raise ValueError("choice is empty")
+        return self
+
+
+FACTORS = ("train_subset", "label_noise", "learning_rate", "batch_size", "target_domain")
+
+
+class Outcome(Block):
+    """The final performance R, read at the horizon on the target set."""
+
+    metric: Literal["accuracy", "loss"]
+    target_sample: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
+        description="target examples drawn a run; null: all"
+    )
+    target_label_noise: Rate
+
+    @model_validator(mode="after")
+    def _noise_needs_accuracy(self) -> Outcome:
+        if self.target_label_noise and self.metric == "loss":
+            raise ValueError("target_label_noise acts on accuracy; set outcome.metric to accuracy")
+        return self
+
+
+class Forks(Block):
+    """Forks: `per_trunk` continuations of each of the first `trunks` runs, from each depth."""
+
+    depths: Annotated[list[Count], Field(min_length=1)]
+    trunks: Annotated[int, Field(ge=2)]
+    per_trunk: Annotated[int, Field(ge=2)]

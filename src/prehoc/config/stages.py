@@ -1,0 +1,124 @@
+"""What each stage depends on: its part of the config, its source, and how it is cut into jobs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prehoc.config.settings import Config
+from prehoc.config.task import Task
+
+TRAINING_KEYS = ("kind", "model", "data", "arithmetic", "method", "optimiser", "bank", "population")
+
+
+def stage_config(config: Config, task: str, stage: str) -> dict[str, Any]:
+    """What stage `stage` of task `task` depends on, as plain data; its digest keys the stage's files.
+
+    The number of runs is part of no training stage: more seeds make new shards and leave the old.
+    """
+    block = config.tasks[task].model_dump(mode="json")
+    identity: dict[str, Any] = {"task": task, "seed": config.seed, "store": config.store}
+    keep: tuple[str, ...]
+    if stage == "prepare":
+        drawn = {k: v for k, v in block["population"].items() if k == "target_domain"}
+        identity["population"] = drawn  # which domains' texts are read
+        keep = ("kind", "model", "data", "arithmetic", "method")
+    elif stage == "train":
+        keep = (*TRAINING_KEYS, "depths", "horizon", "outcome")
+    elif stage == "fork":
+        keep = (*TRAINING_KEYS, "depths", "horizon", "outcome", "forks")
+    elif stage == "simulate":
+        keep = ("kind", "synthetic", "runs", "depths", "horizon", "forks")
+    elif stage == "risk":
+        payload = {k: block[k] for k in ("horizon", "outcome", "kind", "half_shift")}
+        return {"task": task, **payload, "risk": config.risk.model_dump(mode="json")}
+    elif stage == "decide":
+        payload = {k: block[k] for k in ("horizon", "outcome", "kind", "half_shift", "population")}
+        payload["risk"] = config.risk.model_dump(mode="json")
+        payload["decide"] = config.decide.model_dump(mode="json")
+        return {"task": task, "seed": config.seed, **payload}
+    else:
+        raise ValueError(f"no stage {stage!r}")
+    return {**identity, **{k: block[k] for k in keep}}
+
+
+def benchmark_config(config: Config, benchmark: str) -> dict[str, Any]:
+    """What the benchmark `benchmark` (a block of config.benchmark) depends on, as plain data."""
+    whole = config.benchmark.model_dump(mode="json")
+    return {"seed": config.seed, "confidence": config.risk.confidence, **whole[benchmark]}
+
+
+def figures_config(config: Config) -> dict[str, Any]:
+    """What the figures depend on besides the tables: style, and how tasks are grouped and read."""
+    groups: dict[str, list[str]] = {}
+    for name in config.enabled():
+        groups.setdefault(config.tasks[name].group, []).append(name)
+    shifts = {name: 0.5 if config.tasks[name].half_shift else 0.0 for name in config.enabled()}
+    metrics = {name: metric_of(config.tasks[name].model_dump()) for name in config.enabled()}
+    drivers = {name: driver_of(config.tasks[name].model_dump()) for name in config.enabled()}
+    style = config.figures.model_dump(mode="json")
+    return {**style, "groups": groups, "shifts": shifts, "metrics": metrics, "drivers": drivers}
+
+
+def driver_of(stage: Mapping[str, Any]) -> str:
+    """Which proxy drives c* and the verdict: "residual" where forks would know a hidden draw.
+
+    Forks keep their trunk's training data and rates; a hidden target domain they draw anew.
+    """
+    hidden = [k for k, f in stage["population"].items() if not f["visible"] and k != "target_domain"]
+    return "residual" if hidden else "auto"
+
+
+def metric_of(stage: Mapping[str, Any]) -> str:
+    """The name in the runs table of the metric that R is: a synthetic task's is `value`."""
+    return "value" if stage["kind"] == "synthetic" else str(stage["outcome"]["metric"])
+
+
+SOURCES: dict[str, tuple[str, ...]] = {
+    "prepare": ("tasks",),
+    "train": ("tasks", "training"),
+    "fork": ("tasks", "training"),
+    "simulate": ("synthetic", "tasks/streams.py"),
+    "collect": ("tables.py",),
+    "risk": ("risk", "tables.py"),
+    "decide": ("risk", "tables.py"),
+    "figures": ("figures", "tables.py"),
+    "benchmark": ("benchmark", "predictors", "risk", "synthetic", "tables.py"),
+}
+
+
+def source_digest(stage: str) -> str:
+    """A digest of the source that a stage runs: an edit there re-runs that stage and what follows."""
+    base = Path(__file__).parent.parent
+    sha = hashlib.sha256()
+    for part in SOURCES[stage]:
+        path = base / part
+        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
+            sha.update(str(file.relative_to(base)).encode() + b"\0" + file.read_bytes() + b"\0")
+    return sha.hexdigest()[:12]
+
+
+def shards(task: Task) -> list[tuple[int, int]]:
+    """First seed and end of each shard: blocks of `shard` seeds."""
+    return [(a, min(a + task.shard, task.runs)) for a in range(0, task.runs, task.shard)]
+
+
+def fork_depths(task: Task) -> list[int]:
+    """Depths at which forks branch; the horizon is always among them, as it costs no training."""
+    return sorted({*task.forks.depths, task.horizon}) if task.forks else []
+
+
+def fork_parts(task: Task) -> list[list[int]]:
+    """The depths that each fork job handles: all of a head's, which is cheap, else one a job."""
+    depths = fork_depths(task)
+    cheap = task.method is not None and task.method.kind == "head"
+    return [depths] if cheap and depths else [[d] for d in depths]
+
+
+def digest(payload: Any) -> str:
+    """Twelve hex digits of the SHA-256 of `payload` as canonical JSON."""
+    text = json.dumps(payload, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

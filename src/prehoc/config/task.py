@@ -1,0 +1,136 @@
+"""One task, whole, and what must hold between its blocks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from prehoc.config.blocks import (
+    Arithmetic,
+    Block,
+    Count,
+    Data,
+    Factor,
+    Forks,
+    Method,
+    Model,
+    Optimiser,
+    Outcome,
+)
+
+MIN_RUNS = 5  # fewer make no variance worth a table
+KINDS = ("text_classification", "modular_arithmetic", "causal_arithmetic", "synthetic")
+
+
+class Task(Block):
+    """One task T = (M, D, A), whole: nothing is left to a default in code."""
+
+    kind: Literal["text_classification", "modular_arithmetic", "causal_arithmetic", "synthetic"]
+    enabled: bool
+    group: str = Field(description="heading under which figures show the task")
+    model: Model | None = None
+    data: Data | None = None
+    arithmetic: Arithmetic | None = None
+    method: Method | None = None
+    optimiser: Optimiser | None = None
+    synthetic: dict[str, Any] | None = Field(None, description="process and its parameters")
+    runs: Annotated[int, Field(ge=MIN_RUNS)]
+    shard: Count = Field(description="seeds a job")
+    bank: Annotated[int, Field(ge=2)] = Field(description="seeds trained together; filled up with dummies")
+    depths: list[Count]
+    horizon: Count
+    half_shift: bool = Field(
+        description="fit the envelope in c + 1/2: for step sizes k^-rho, k = 1, 2, ..."
+    )
+    population: dict[
+        Literal["train_subset", "label_noise", "learning_rate", "batch_size", "target_domain"],
+        Factor,
+    ]
+    outcome: Outcome
+    forks: Forks | None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Task:
+        need = {
+            "text_classification": ("model", "data", "method", "optimiser"),
+            "modular_arithmetic": ("arithmetic", "method", "optimiser"),
+            "causal_arithmetic": ("model", "arithmetic", "method", "optimiser"),
+            "synthetic": ("synthetic",),
+        }[self.kind]
+        for key in need:
+            if getattr(self, key) is None:
+                raise ValueError(f"kind {self.kind} needs the block {key!r}; add it")
+        if not self.depths or sorted(set(self.depths)) != self.depths:
+            raise ValueError("depths must be a rising list without repeats")
+        if self.depths[-1] > self.horizon:
+            raise ValueError(
+                f"depth {self.depths[-1]} lies beyond the horizon {self.horizon}; "
+                "raise horizon or drop the depth"
+            )
+        if self.forks is not None:
+            if sorted(set(self.forks.depths)) != self.forks.depths:
+                raise ValueError("forks.depths must be a rising list without repeats")
+            late = [c for c in self.forks.depths if c > self.horizon]
+            if late:
+                raise ValueError(f"forks.depths {late} lie beyond the horizon {self.horizon}")
+            if self.forks.trunks > self.runs:
+                raise ValueError(
+                    f"forks.trunks {self.forks.trunks} exceeds runs {self.runs}; trunks are runs"
+                )
+        if self.kind == "text_classification" and self.method and self.method.kind == "full":
+            raise ValueError("method.kind full is for modular_arithmetic; use lora or head here")
+        if self.kind == "modular_arithmetic" and self.method and self.method.kind != "full":
+            raise ValueError("modular_arithmetic trains from scratch: set method.kind to full")
+        if self.kind == "causal_arithmetic" and self.method and self.method.kind != "lora":
+            raise ValueError("causal_arithmetic trains adapters: set method.kind to lora")
+        if self.data is not None:
+            texts = [self.data.text] if isinstance(self.data.text, str) else self.data.text
+            if self.data.label in texts:
+                raise ValueError(f"data.label: {self.data.label!r} is a text column too; name the label's")
+        self._check_population()
+        if self.arithmetic is not None:
+            self._check_arithmetic(self.arithmetic)
+        return self
+
+    def _check_arithmetic(self, sums: Arithmetic) -> None:
+        modular = self.kind == "modular_arithmetic"
+        numbers = (
+            10 if sums.digits == 1 else 9 * 10 ** (sums.digits - 1)
+        )  # a sum and its commuted twin are one
+        total = sums.modulus**2 if modular else numbers * (numbers + 1) // 2
+        if modular != (sums.train < 1):
+            raise ValueError("arithmetic.train is a share below 1 for modular sums, else a count")
+        used = (round(sums.train * total) if modular else sums.train) + sums.val + sums.target
+        if used + 3 * modular > total:  # pairs that commute stay together, so splits may run over
+            raise ValueError(
+                f"arithmetic: {total} sums do not hold train, val and target, {used:g} in all; lower them"
+            )
+
+    def _check_population(self) -> None:
+        if self.population and self.kind != "text_classification":
+            raise ValueError(f"population is not available for kind {self.kind}; leave it empty")
+        for name, factor in self.population.items():
+            if (factor.n is not None) != (name == "train_subset"):
+                raise ValueError(f"population.{name}: n belongs to train_subset, and to it alone")
+            law = factor.uniform or factor.log_uniform
+            if factor.n is not None and self.data is not None and factor.n > self.data.train:
+                raise ValueError(
+                    f"population.train_subset.n {factor.n} exceeds data.train {self.data.train}; lower n"
+                )
+            if name == "label_noise" and law and not 0 <= law[0] <= law[1] < 1:
+                raise ValueError("population.label_noise: rates lie in [0, 1)")
+            if name == "learning_rate" and law and law[0] <= 0:
+                raise ValueError("population.learning_rate: rates must be above 0")
+            if name == "learning_rate" and not all(
+                isinstance(v, int | float) and v > 0 for v in factor.choice or []
+            ):
+                raise ValueError("population.learning_rate: numbers above 0")
+            if name == "label_noise" and not all(
+                isinstance(v, int | float) and 0 <= v < 1 for v in factor.choice or []
+            ):
+                raise ValueError("population.label_noise: rates lie in [0, 1)")
+            if name in ("batch_size", "target_domain") and factor.choice is None:
+                raise ValueError(f"population.{name}: give a choice of values")
+            if name == "batch_size" and not all(isinstance(v, int) and v >= 1 for v in factor.choice or []):
+                raise ValueError("population.batch_size: whole numbers of 1 or more")
