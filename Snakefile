@@ -14,6 +14,7 @@ localrules:
     tables,
     figures,
     report,
+    benchmark_estimators,
 
 
 rule all:
@@ -44,3 +45,4 @@ include: "workflow/rules/risk.smk"
 include: "workflow/rules/decide.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/benchmark.smk"

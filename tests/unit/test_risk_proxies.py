@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from prehoc.errors import InputError
 from prehoc.risk.forks import fork
-from prehoc.risk.phase import fork_risks, quick_risks
 from prehoc.risk.proxies import change, interval, residual, run_to_run
+from prehoc.risk.resample import fork_risks, quick_risks
 from prehoc.synthetic.instances import INSTANCES
 
 DEPTHS = (1, 4, 16, 64)
@@ -163,7 +163,9 @@ def test_quick_risks_are_the_same_numbers():
         quick = quick_risks(s.metric, s.outcome, information, static)
         assert quick == pytest.approx(slow, rel=1e-9)
     forks = tuple(rng.normal(size=(20, 4)) for _ in range(3))
-    assert fork_risks(forks) == pytest.approx(fork(list(forks)).risk, rel=1e-12)
+    assert fork_risks(forks, np.ones((1, len(forks[0]))))[0] == pytest.approx(
+        fork(list(forks)).risk, rel=1e-12
+    )
 
 
 @settings(max_examples=30, deadline=None)

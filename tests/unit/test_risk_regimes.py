@@ -5,15 +5,16 @@ import pytest
 
 from prehoc.errors import InputError
 from prehoc.risk.pipeline import envelope_table, regimes_table, variance_table
+from prehoc.risk.proxies import residual
 from prehoc.risk.regimes import (
     REGIMES,
     Sample,
     Thresholds,
-    bootstrap,
     classify,
     name_regime,
     probabilities,
 )
+from prehoc.risk.resample import counted_risks, counted_variances, resampled_counts
 from prehoc.synthetic.frames import simulate_task
 from prehoc.synthetic.instances import INSTANCES, regime_of
 
@@ -71,11 +72,23 @@ def test_probabilities_and_names():
 
 
 def test_bootstrap_is_deterministic():
-    def statistic(rows):
-        return (float(rows.mean()),)
+    counts = resampled_counts(20, 5, 1)
+    assert counts.shape == (5, 20)
+    assert (counts.sum(axis=1) == 20).all()
+    assert (counts == resampled_counts(20, 5, 1)).all()
+    assert (counts != resampled_counts(20, 5, 2)).any()
 
-    assert (bootstrap(20, statistic, 5, 1) == bootstrap(20, statistic, 5, 1)).all()
-    assert (bootstrap(20, statistic, 5, 1) != bootstrap(20, statistic, 5, 2)).any()
+
+def test_counted_risks_are_those_of_the_resampled_runs():
+    rng = np.random.default_rng(0)
+    metric, outcome = rng.normal(5, 1, (30, 4)), rng.normal(3, 1, 30)
+    outcome = outcome + metric[:, -1]
+    counts = resampled_counts(30, 6, 2)
+    fast, spread = counted_risks(metric, outcome, counts), counted_variances(metric, counts)
+    for b in range(6):
+        rows = np.repeat(np.arange(30), counts[b].astype(int))
+        assert fast[b] == pytest.approx(residual(metric[rows], outcome[rows], "last").risk, rel=1e-9)
+        assert spread[b] == pytest.approx(metric[rows].var(axis=0, ddof=1), rel=1e-9)
 
 
 def test_bad_thresholds_are_refused():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prehoc.config import (
     Config,
+    benchmark_config,
     digest,
     figures_config,
     fork_parts,
@@ -17,6 +18,7 @@ from prehoc.config import (
 )
 from prehoc.errors import InputError
 from prehoc.preflight import preflight
+from prehoc.synthetic.instances import benchmark_instances
 
 TABLES = ["variance", "envelope", "c_star", "regimes"]
 LOCK = "envs/requirements.txt"
@@ -78,6 +80,14 @@ FIGURES_FILE = written(
     f"results/config/figures-{digest(figures_config(CONFIG))}.json",
     figures_config(CONFIG),
 )
+
+
+def benchmark_file(benchmark):
+    """The resolved config of a benchmark: the name of a block under `benchmark`."""
+    payload = benchmark_config(CONFIG, benchmark)
+    return written(
+        f"results/config/benchmark-{benchmark}-{digest(payload)}.json", payload
+    )
 
 
 def stage_file(stage):

@@ -48,7 +48,11 @@ def stage_config(config: Config, task: str, stage: str) -> dict[str, Any]:
 def benchmark_config(config: Config, benchmark: str) -> dict[str, Any]:
     """What the benchmark `benchmark` (a block of config.benchmark) depends on, as plain data."""
     whole = config.benchmark.model_dump(mode="json")
-    return {"seed": config.seed, "confidence": config.risk.confidence, **whole[benchmark]}
+    base: dict[str, Any] = {"seed": config.seed, "confidence": config.risk.confidence}
+    if benchmark == "estimators":
+        rule = config.decide.regimes.model_dump(mode="json")
+        base["regimes"] = {k: v for k, v in rule.items() if k != "bootstrap"}
+    return {**base, **whole[benchmark]}
 
 
 def figures_config(config: Config) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -53,19 +53,6 @@ class TaskData:
     def calibration_steps(self) -> float:
         """Steps that all runs and forks took."""
         return float(self.runs * self.horizon + self.fork_steps)
-
-    def resample(self, rows: Index) -> TaskData:
-        """The same task with its runs resampled by row numbers."""
-        return replace(
-            self,
-            metric=self.metric[rows],
-            outcome=self.outcome[rows],
-            static=self.static[rows],
-        )
-
-    def resample_trunks(self, rows: Index) -> TaskData:
-        """The same task with its trunks resampled by row numbers."""
-        return replace(self, forks=tuple(f[rows] for f in self.forks))
 
 
 @dataclass(frozen=True)

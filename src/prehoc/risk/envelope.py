@@ -1,11 +1,13 @@
 """The envelope mu(c) = b + K (c^-alpha - T^-alpha): its fit, intervals and identification.
 
 b = L(T) is the intrinsic risk when the information at T is all there is; finite-horizon form of
-the paper's L_int + K c^-alpha (its Prop. 5.1), Gamma likelihood and sandwich as in DESIGN 8.
+the paper's L_int + K c^-alpha (its Prop. 5.1).  Two stages: Gamma likelihood with depths weighed as
+independent, then generalised least squares with their measured correlation (risk/gls.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +15,10 @@ from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 
 from prehoc.errors import InputError
+from prehoc.risk.gls import Whitened, shrunk
 from prehoc.risk.profile import (
     ALPHA_BOUNDS,
+    Basis,
     alpha_grid,
     as_batch,
     check_horizon,
@@ -130,7 +134,7 @@ def fit_envelope(
     `depth` [D] steps (1 or more, increasing), `risk` [D] squared units, `nu` [D] degrees of
     freedom, `horizon` T, `covariance` [D, D] of U/E[U] across depths (see proxies.Estimate;
     independent if None), `shift` 0.5 for step-size schedules.
-    alpha: profile likelihood scaled by the sandwich/naive variance ratio.  b: chi-square of U(T)
+    alpha: profile of the fit's loss scaled by the sandwich/naive variance ratio.  b: chi-square of U(T)
     where T was measured, else the sandwich.  K: sandwich on log K.
     Raises InputError for a risk that is not positive, depth 0, depths beyond T, or under two.
     """
@@ -141,10 +145,12 @@ def fit_envelope(
         raise InputError("fit_envelope takes one curve; use fit_many for a batch")
     relative = relative_covariance(covariance, v[:, 0])
     basis = power_basis(at, horizon, shift)
-    points = maximise(basis, alpha_grid(), u, v)
-    alpha, b, k = float(points.shape[0]), float(points.b[0]), float(points.k[0])
-    K = k / float(power_scale(at, horizon, shift, points.shape)[0])
-    mu = b + k * basis(points.shape)[:, 0]
+    stage = _first_stage(u, v, basis)
+    if np.any(relative - np.diag(np.diag(relative))):
+        stage = _second_stage(u[:, 0], v[:, 0], basis, relative, stage)
+    alpha, b, k = stage.alpha, stage.b, stage.k
+    K = k / float(power_scale(at, horizon, shift, np.array([alpha]))[0])
+    mu = b + k * basis(np.array([alpha]))[:, 0]
     grad = _gradient(at + shift, horizon + shift, K, alpha)
     tangent = grad / mu[:, None]
     free = [i for i, on in enumerate((b > 0, k > 0, k > 0)) if on]
@@ -152,9 +158,9 @@ def fit_envelope(
     moving = free if inside else [i for i in free if i != 2]
     stat, freedom = gls_lack_of_fit(u[:, 0], mu, v[:, 0], relative, tangent[:, moving])
     p = float(chi2.sf(stat, freedom)) if freedom > 0 else float("nan")
-    cov, ratio = _sandwich(tangent, v[:, 0], relative, free)
+    cov, ratio = _sandwich(tangent, stage.working, relative, free)
     if k > 0 and len(at) >= MIN_DEPTHS:
-        low, high = _profile_interval(u, v, basis, points.loglik, alpha, ratio, confidence)
+        low, high = _profile_interval(stage, ratio, confidence)
     else:
         low, high = ALPHA_BOUNDS
     b_low, b_high = _limit_interval(at, u[:, 0], v[:, 0], b, cov, horizon, confidence)
@@ -182,19 +188,62 @@ def _why_not(depths: int, k: float, low: float, high: float) -> str:
     return ""
 
 
-def _sandwich(tangent: Array, nu: Array, relative: Array, free: list[int]) -> tuple[Array, float]:
-    """Sandwich covariance of (b, log K, alpha) [3, 3] and its ratio to the naive one for alpha."""
+@dataclass(frozen=True)
+class _Stage:
+    """A stage's point, its working relative covariance, and its deviance over alpha.
+
+    `deviance` takes log alpha [G] and gives twice the loss of fit against the point  [G].
+    """
+
+    alpha: float
+    b: float
+    k: float
+    working: Array
+    deviance: Callable[[Array], Array]
+
+
+def _first_stage(u: Array, v: Array, basis: Basis) -> _Stage:
+    """The Gamma fit, depths weighed as independent; u and v [D, 1]."""
+    points = maximise(basis, alpha_grid(), u, v)
+    best = float(points.loglik[0])
+
+    def deviance(log_alpha: Array) -> Array:
+        return 2 * (best - project(basis(np.exp(log_alpha)), u, v)[2])
+
+    point = float(points.shape[0]), float(points.b[0]), float(points.k[0])
+    return _Stage(*point, np.diag(2 / v[:, 0]), deviance)
+
+
+def _second_stage(u: Array, nu: Array, basis: Basis, relative: Array, pilot: _Stage) -> _Stage:
+    """Generalised least squares around the pilot, with the shrunk correlation; u and nu [D]."""
+    mu = pilot.b + pilot.k * basis(np.array([pilot.alpha]))[:, 0]
+    working = shrunk(relative, nu)
+    white = Whitened.of(u, mu, working)
+    log_alpha, b, k, least = white.minimise(basis, alpha_grid())
+
+    def deviance(points: Array) -> Array:
+        return white.project(basis(np.exp(points)))[2] - least
+
+    return _Stage(float(np.exp(log_alpha)), b, k, working, deviance)
+
+
+def _sandwich(tangent: Array, working: Array, relative: Array, free: list[int]) -> tuple[Array, float]:
+    """Sandwich covariance of (b, log K, alpha) [3, 3] and its ratio to the naive one for alpha.
+
+    The fit weighs by the inverse of `working` [D, D]; the risks' covariance is `relative` [D, D].
+    """
     full = np.zeros((3, 3))
-    if 2 not in free or len(nu) < len(free):
+    weight = np.linalg.inv(working)
+    if 2 not in free or len(working) < len(free):
         full[1:, 1:] = np.nan
         if 0 in free:
-            weight = tangent[:, 0] * nu / 2
-            full[0, 0] = weight @ relative @ weight / (weight @ tangent[:, 0]) ** 2
+            one = weight @ tangent[:, 0]
+            full[0, 0] = one @ relative @ one / (one @ tangent[:, 0]) ** 2
         return full, 1.0
     g = tangent[:, free]
-    size = np.sqrt((g**2 * nu[:, None]).sum(0))
+    size = np.sqrt(np.einsum("di,de,ei->i", g, weight, g))
     g = g / size
-    weighted = g * nu[:, None] / 2
+    weighted = weight @ g
     bread = np.linalg.pinv(g.T @ weighted, rcond=1e-13, hermitian=True)
     meat = weighted.T @ relative @ weighted
     cov = bread @ meat @ bread / np.outer(size, size)
@@ -203,21 +252,15 @@ def _sandwich(tangent: Array, nu: Array, relative: Array, free: list[int]) -> tu
     return full, float(cov[-1, -1] / naive) if naive > 0 else 1.0
 
 
-def _profile_interval(
-    u: Array, v: Array, basis: object, best: Array, alpha: float, ratio: float, confidence: float
-) -> tuple[float, float]:
-    """Where 2 (max - profile) = chi-square quantile x ratio, by bisection in log alpha."""
-    drop = 0.5 * float(chi2.ppf(confidence, 1)) * ratio
+def _profile_interval(stage: _Stage, ratio: float, confidence: float) -> tuple[float, float]:
+    """Where the deviance is the chi-square quantile x ratio, by bisection in log alpha."""
+    drop = float(chi2.ppf(confidence, 1)) * ratio
     ends = np.log(np.array(ALPHA_BOUNDS))
-    outer, inner = ends.copy(), np.full(2, np.log(alpha))
-
-    def excess(points: Array) -> Array:
-        return best[0] - project(basis(np.exp(points)), u, v)[2] - drop  # type: ignore[operator]
-
-    open_end = excess(ends) < 0
+    outer, inner = ends.copy(), np.full(2, np.log(stage.alpha))
+    open_end = stage.deviance(ends) < drop
     for _ in range(22):
         middle = (outer + inner) / 2
-        inside = excess(middle) < 0
+        inside = stage.deviance(middle) < drop
         inner, outer = np.where(inside, middle, inner), np.where(inside, outer, middle)
     low, high = np.exp(np.where(open_end, ends, (outer + inner) / 2))
     return float(low), float(high)

@@ -13,74 +13,20 @@ from prehoc.risk.curves import Curve, TaskData, measure, noiseless_forks
 from prehoc.risk.decide import driving_curve
 from prehoc.risk.measured import Horizons, load
 from prehoc.risk.profile import fit_many
-from prehoc.risk.proxies import regress
 from prehoc.risk.regimes import (
     REGIMES,
     Sample,
     Thresholds,
-    bootstrap,
     classify,
     interpolate,
     name_regime,
     probabilities,
     statistics,
 )
+from prehoc.risk.resample import resampled, resampled_base, resampled_counts
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
-
-
-def quick_risks(metric: Array, outcome: Array, information: str, static: Array) -> Array:
-    """The risks [D] of proxies.residual without their intervals, fast enough for a bootstrap."""
-    n = len(metric)
-    if not np.isfinite(metric).all() or not np.isfinite(static).all():
-        left, freedom, _ = regress(metric, outcome, information, static)
-        return np.nansum(left**2, axis=0) / np.where(freedom > 0, freedom, np.nan)
-    r = outcome - outcome.mean()
-    total = float(r @ r)
-    x = metric - metric.mean(axis=0)
-    if information == "last":
-        size = (x**2).sum(0)
-        live = size > 1e-20 * n * (metric**2).max(axis=0, initial=1e-300)
-        gain = np.where(live, (x.T @ r) ** 2 / np.where(live, size, 1.0), 0.0)
-        return np.maximum(total - gain, 0) / (n - 1 - live)
-    base = static if "static" in information else static[:, :0]
-    x = np.column_stack([base - base.mean(axis=0), x])
-    norm = np.sqrt((x**2).sum(0))
-    vectors, upper = np.linalg.qr(x / np.where(norm > 0, norm, 1.0))
-    kept = np.abs(np.diag(upper)) > 1e-7
-    gain = np.cumsum(np.where(kept, (vectors.T @ r) ** 2, 0.0))
-    used = np.cumsum(kept).astype(float)
-    first = base.shape[1]
-    if information == "static":
-        rss, p = total - (gain[first - 1] if first else 0.0), used[first - 1] if first else 0.0
-        return np.array([max(rss, 0.0) / (n - 1 - p)])
-    freedom = n - 1 - used[first:]
-    return np.maximum(total - gain[first:], 0) / np.where(freedom > 0, freedom, np.nan)
-
-
-def fork_risks(forks: tuple[Array, ...]) -> Array:
-    """Mean within-trunk variances [D] of forks [trunks, M], trunks weighted by M - 1."""
-    risks = []
-    for values in forks:
-        ok = np.isfinite(values)
-        size = ok.sum(1)
-        mean = np.where(ok, values, 0).sum(1) / np.maximum(size, 1)
-        squares = (np.where(ok, values - mean[:, None], 0) ** 2).sum(1)[size >= 2].sum()
-        freedom = (size[size >= 2] - 1).sum()
-        risks.append(squares / freedom if freedom else np.nan)
-    return np.array(risks)
-
-
-def _curve_of(data: TaskData, curve: Curve) -> Array:
-    """U [D'] of a resample at the depths of the measured curve."""
-    if curve.proxy == "fork":
-        at = {int(d): u for d, u in zip(data.fork_depth, fork_risks(data.forks), strict=True)}
-        return np.array([at[int(d)] for d in curve.depth])
-    metric = data.metric[:, np.isin(data.depth, curve.depth)]
-    if curve.proxy == "run_to_run":
-        return np.nanvar(metric, axis=0, ddof=1)
-    return quick_risks(metric, data.outcome, curve.information, data.static)
 
 
 def _sample(
@@ -116,20 +62,6 @@ def _extrapolated(depth: Array, risks: Array, curve: Curve, horizon: int, shift:
     return last
 
 
-def _base(data: TaskData) -> tuple[float, float, float]:
-    """(Var R, risk left by static information, least risk at T with it), nan without any."""
-    if data.static.shape[1] == 0:
-        return data.var_r, float("nan"), float("nan")
-    metric, static = data.metric, data.static
-    if not data.target:
-        metric = metric[:, data.depth < data.horizon]
-    left = float(quick_risks(metric, data.outcome, "static", static)[0])
-    best = left
-    if metric.shape[1]:
-        best = float(np.nanmin(quick_risks(metric, data.outcome, "static+prefix", static)))
-    return data.var_r, left, best
-
-
 def place(
     data: TaskData,
     curve: Curve,
@@ -150,25 +82,18 @@ def place(
     first = min(first, len(curve.depth) - 1)
     if data.var_r <= thresholds.tolerance**2:
         return _settled()
-    base_needed = curve.proxy != "run_to_run"
-
-    def of_runs(rows: Index) -> tuple[float, ...]:
-        drawn = data.resample(rows)
-        base = _base(drawn) if base_needed else (np.nan,) * 3
-        risks = () if curve.proxy == "fork" else tuple(_curve_of(drawn, curve))
-        return (*base, *risks)
-
-    def of_trunks(rows: Index) -> tuple[float, ...]:
-        return tuple(_curve_of(data.resample_trunks(rows), curve))
-
-    drawn = bootstrap(len(data.outcome), of_runs, resamples, seed)
-    risks = drawn[:, 3:]
+    runs = len(data.outcome)
+    counts = resampled_counts(runs, resamples, seed)
+    whole = np.ones((1, runs))
+    base, point_base = resampled_base(data, counts), resampled_base(data, whole)
+    if curve.proxy == "run_to_run":  # its shares are of its own first depth, static ones unknown
+        base[:, 1:] = point_base[:, 1:] = np.nan
     if curve.proxy == "fork":
-        risks = bootstrap(len(data.forks[0]), of_trunks, resamples, seed)
-    point_base = np.array([_base(data) if base_needed else (np.nan,) * 3])
+        counts = resampled_counts(len(data.forks[0]), resamples, seed)
+    risks = resampled(data, curve, counts)
     argument = (first, shift, thresholds.shallow)
     point = _sample(data, curve, curve.estimate.risk[None, :], point_base, *argument)
-    batch = _sample(data, curve, risks, drawn[:, :3], *argument)
+    batch = _sample(data, curve, risks, base, *argument)
     iota, q, static_share, _ = statistics(point)
     share = probabilities(classify(batch, thresholds))
     spread = statistics(batch)[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,19 +102,6 @@ def name_regime(point: int, share: Array, thresholds: Thresholds) -> str:
     if point < 0 or not share[point] >= thresholds.decided:
         return UNDECIDED
     return REGIMES[point]
-
-
-def bootstrap(
-    size: int, statistic: Callable[[NDArray[np.int64]], tuple[float, ...]], count: int, seed: int
-) -> Array:
-    """`statistic` of `count` resamples with replacement of rows 0..size-1  [count, values].
-
-    One counter-based stream from `seed`: the same arguments give the same numbers.
-    """
-    if size < 1 or count < 1:
-        raise InputError(f"a bootstrap needs runs and resamples, not {size} and {count}")
-    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, size])))
-    return np.array([statistic(rng.integers(0, size, size)) for _ in range(count)], float)
 
 
 def interpolate(depth: Array, risk: Array, c: float) -> float:

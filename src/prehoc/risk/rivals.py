@@ -117,13 +117,17 @@ def log_regression(fit: EnvelopeFit) -> Rival:
     def model(theta: Array) -> Array:
         return np.log(top * (theta[0] + np.exp(theta[1] - theta[2] * log_c)))
 
+    def slopes(theta: Array) -> Array:
+        falls = np.exp(theta[1] - theta[2] * log_c)
+        return np.stack([np.ones_like(falls), falls, -log_c * falls], 1) / (theta[0] + falls)[:, None]
+
     lower = [0.0, -40.0, ALPHA_BOUNDS[0]]
     upper = [10.0, 40.0, ALPHA_BOUNDS[1]]
     best = None
     for alpha in (0.1, 0.4, 1.0, 2.5):
         start = [0.5 * fit.risk.min() / top, alpha * log_c[0], alpha]
         found = least_squares(
-            lambda t: model(t) - log_u, start, bounds=(lower, upper), x_scale=[0.1, 1.0, 0.3]
+            lambda t: model(t) - log_u, start, slopes, (lower, upper), x_scale=[0.1, 1.0, 0.3]
         )
         if best is None or found.cost < best.cost - 1e-12:
             best = found
