@@ -7,7 +7,6 @@ elsewhere N trunks feed the forks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,7 +47,7 @@ class Truth:
     `risk` [D] = L(c) at `depth`, `var_r` = L(none), `total` [T + 1] = J(c) at c = 0..T for `rate`
     = gamma lambda.  `fit` is the envelope of the exact curve, whose parameters an estimator comes
     to with ever more runs (an instance that is a power law in the limit only is fitted at its own
-    horizon); `covariance` [D, D] is N times the relative covariance of U.
+    horizon); `covariance` [D + 1, D + 1] is N times the relative covariance of (Var R, U).
     """
 
     instance: Instance
@@ -116,36 +115,44 @@ def truth_of(setting: Setting) -> Truth:
     rate = stopping.price_to_rate(setting.price, var_r, instance.horizon)
     total = np.concatenate([[var_r], exact + rate * steps])
     size = _REFERENCE if proxy == "residual" else _REFERENCE // PER_TRUNK
-    wide = curve_of(simulated(instance, size, stream(setting, 0, 0)), instance, setting.confidence)
-    relative = wide.estimate.covariance
+    data = simulated(instance, size, stream(setting, 0, 0))
+    wide = curve_of(data, instance, setting.confidence)
+    relative, nu = wide.estimate.covariance, wide.estimate.nu
+    none = none_estimate(data, setting.confidence)
+    own = (float(none.se[0]), float(none.risk[0]))
+    drift = stopping.drift_of(proxy, wide.estimate.risk, nu, own[1], own[0])
+    corner, edge = np.array([[drift.variance]]), drift.cross[None, :]
+    joint = np.block([[corner, edge], [edge.T, relative]])
     depth = np.array(instance.depths, float)
     risk = exact[depth.astype(int) - 1]
-    fit = fit_envelope(depth, risk, wide.estimate.nu, instance.horizon, relative, shift=instance.shift)
+    fit = fit_envelope(depth, risk, nu, instance.horizon, relative, shift=instance.shift)
     return Truth(
-        instance, proxy, information, risk, var_r, rate, total, fit, relative * size
+        instance, proxy, information, risk, var_r, rate, total, fit, joint * size
     )  # fmt: skip
 
 
 def bounds(truth: Truth, runs: int) -> dict[str, float]:
     """Cramer-Rao standard deviations of alpha, log_K, L_int and log_c_star at N = `runs`.
 
-    Fisher information G' C^-1 G of the risks U(c), G = d log mu / d(b, log K, alpha), C their
-    relative covariance.  nan where the exact curve is no power law; c* is nan at a corner.
+    Fisher information G' C^-1 G of (Var R, U(c)), G = d log mean / d(log Var R, b, log K, alpha), C
+    their relative covariance; Var R matters as the price refers to it.  nan where the exact curve is
+    no power law; c* is nan at a corner.
     """
     if not truth.instance.power_law or truth.fit.K <= 0:
         return dict.fromkeys(("alpha", "log_K", "L_int", "log_c_star"), float("nan"))
     fit = truth.fit
-    tangent = fit.gradient(fit.depth) / fit.mu(fit.depth)[:, None]
+    tangent = np.zeros((len(truth.covariance), 4))
+    tangent[0, 0] = 1.0
+    tangent[1:, 1:] = fit.gradient(fit.depth) / fit.mu(fit.depth)[:, None]
     size = np.abs(tangent).max(axis=0)
     information = (tangent / size).T @ np.linalg.solve(truth.covariance / runs, tangent / size)
     covariance = np.linalg.pinv(information, rcond=1e-13, hermitian=True) / np.outer(size, size)
     sd = np.sqrt(np.diag(covariance))
-    c = truth.c_star
-    interior = 0 < c < truth.instance.horizon
+    interior = 0 < truth.c_star < truth.instance.horizon
     log_c = np.log(fit.alpha * fit.K / truth.rate) / (fit.alpha + 1)
-    slope = np.array([0.0, 1.0, 1 / fit.alpha - log_c]) / (fit.alpha + 1)
+    slope = np.array([-1.0, 0.0, 1.0, 1 / fit.alpha - log_c]) / (fit.alpha + 1)
     spread = float(np.sqrt(slope @ covariance @ slope)) if interior else float("nan")
-    return {"alpha": sd[2], "log_K": sd[1], "L_int": sd[0], "log_c_star": spread}
+    return {"alpha": sd[3], "log_K": sd[2], "L_int": sd[1], "log_c_star": spread}
 
 
 def regret_bound(truth: Truth, runs: int) -> float:
@@ -180,13 +187,6 @@ class Rows:
         return tables.check("trials", pd.DataFrame(self.kept, columns=columns))
 
 
-_RULES: dict[str, Callable[..., stopping.Decision]] = {
-    "guarded": stopping.guarded,
-    "argmin": stopping.argmin,
-    "grid": stopping.grid_argmin,
-}
-
-
 def try_once(rows: Rows, trial: int, data: TaskData, truth: Truth, setting: Setting) -> None:
     """Add what all estimators say about one set of runs."""
     instance = truth.instance
@@ -208,8 +208,13 @@ def try_once(rows: Rows, trial: int, data: TaskData, truth: Truth, setting: Sett
     rows.add(trial, "power_wins", float(max(weights, key=lambda name: weights[name]) == "power"))
     var_r, se = float(none.risk[0]), float(none.se[0])
     rate = stopping.price_to_rate(setting.price, var_r, data.horizon)
-    chosen = {name: rule(fit, rate, var_r, se) for name, rule in _RULES.items()}
-    chosen["closed_form"] = stopping.closed_form(fit, rate)
+    drift = stopping.drift_of(truth.proxy, fit.risk, fit.nu, var_r, se)
+    chosen = {
+        "guarded": stopping.guarded(fit, rate, var_r, se, drift),
+        "argmin": stopping.argmin(fit, rate, var_r, se, drift),
+        "closed_form": stopping.closed_form(fit, rate, drift),
+        "grid": stopping.grid_argmin(fit, rate, var_r, se),
+    }
     best = float(truth.total.min())
     for name, found in chosen.items():
         rows.add(trial, f"c_star:{name}", found.c_star, found.low, found.high)

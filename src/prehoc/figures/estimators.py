@@ -60,7 +60,7 @@ def _order(regret: pd.DataFrame) -> list[str]:
 
 def _scale(axis: Axes, panel: str, part: pd.DataFrame) -> None:
     if panel == "ratio":
-        top = max(2.0, float(part["x"].max(initial=1.0)) * 1.1) if len(part) else 2.0
+        top = max(2.0, float(part["x"].to_numpy().max(initial=1.0)) * 1.1) if len(part) else 2.0
         axis.set_xscale("log")
         axis.set_xlim(0.8, top)
         axis.axvline(1.0, color=style.INK, linewidth=0.6, zorder=1)
@@ -79,7 +79,7 @@ def _scale(axis: Axes, panel: str, part: pd.DataFrame) -> None:
         axis.xaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
         axis.xaxis.set_major_formatter(FuncFormatter(layout.number))
     else:
-        least = min(0.86, float(part["x"].min(initial=1.0)) - 0.01) if len(part) else 0.86
+        least = min(0.86, float(part["x"].to_numpy().min(initial=1.0)) - 0.01) if len(part) else 0.86
         axis.set_xlim(least, 1.012)
         axis.axvspan(*BAND, color="#E7EEF4", zorder=0, linewidth=0)
         axis.axvline(0.95, color=style.INK, linewidth=0.6, zorder=1)

@@ -11,7 +11,7 @@ import pandas as pd
 from prehoc import tables
 from prehoc.errors import InputError
 from prehoc.risk import stopping
-from prehoc.risk.envelope import MIN_DEPTHS
+from prehoc.risk.envelope import MIN_DEPTHS, EnvelopeFit
 from prehoc.risk.measured import KEY, Horizons, Key, as_table, fit_curves, load
 from prehoc.risk.onset import Onset
 
@@ -91,10 +91,10 @@ def c_star_table(
         se = float(none["se"].iloc[0]) if len(none) else 0.0
         steps = data[key[0]].calibration_steps if key[0] in data else float("nan")
         horizon = found.whole.horizon
-        rates = [stopping.price_to_rate(float(w), var_r, horizon) for w in prices]
-        rates += [float(g) * cost for g in gammas]
-        for rate in dict.fromkeys(rates):
-            for decision in _decisions(found, rate, var_r, se, level):
+        rates = {stopping.price_to_rate(float(w), var_r, horizon): True for w in prices}
+        rates = {float(g) * cost: False for g in gammas} | rates
+        for rate, priced in rates.items():
+            for decision in _decisions(key[1], found, rate, var_r, se, level, priced):
                 rows.append(
                     dict(zip(KEY, key, strict=True))
                     | {
@@ -130,15 +130,22 @@ def _cost(cost_per_step: float | Mapping[str, float], task: str) -> float:
     return float(cost)
 
 
-def _decisions(found: Onset, rate: float, var_r: float, se: float, level: float) -> list[stopping.Decision]:
-    """The four rules; a closed form from an alpha that is not identified has no number."""
-    closed = stopping.closed_form(found.fit, rate)
-    if not (found.fit.identified and np.isfinite(found.depth)):
-        null = float("nan")
-        closed = stopping.Decision("closed_form", null, closed.low, closed.high, closed.corner, null)
-    return [
-        closed,
-        stopping.argmin(found.fit, rate, var_r, se),
-        stopping.grid_argmin(found.whole, rate, var_r, se),
-        stopping.guarded(found.whole, rate, var_r, se, level=level),
-    ]
+def _decisions(
+    proxy: str, found: Onset, rate: float, var_r: float, se: float, level: float, priced: bool
+) -> list[stopping.Decision]:
+    """The rules that have an answer; a closed form needs an alpha that is identified.
+
+    `priced`: the rate comes from a price, and has Var R's error in it.
+    """
+
+    def drift(fit: EnvelopeFit) -> stopping.Drift | None:
+        return stopping.drift_of(proxy, fit.risk, fit.nu, var_r, se) if priced else None
+
+    fit, whole = found.fit, found.whole
+    made = []
+    if fit.identified and np.isfinite(found.depth):
+        made.append(stopping.closed_form(fit, rate, drift(fit)))
+    made.append(stopping.argmin(fit, rate, var_r, se, drift(fit)))
+    made.append(stopping.grid_argmin(whole, rate, var_r, se))
+    made.append(stopping.guarded(whole, rate, var_r, se, drift(whole), level=level))
+    return made

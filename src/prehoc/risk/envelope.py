@@ -32,13 +32,16 @@ from prehoc.risk.proxies import interval
 Array = NDArray[np.float64]
 
 MIN_DEPTHS = 4
+_PATH = 15
 
 
 @dataclass(frozen=True)
 class EnvelopeFit:
     """A fitted envelope.  `b` and `K` in squared units of the metric, `alpha` without unit.
 
-    `covariance` [3, 3] is the sandwich covariance of (b, log K, alpha), nan where K = 0.
+    `covariance` [3, 3] is the sandwich covariance of (b, log K, alpha), nan where K = 0, and
+    `influence` [3, D] what a relative error of each risk does to them.  `path` [P, 3] holds (b, K,
+    alpha) of the best fits at P values of alpha across its interval.
     `identified` is False where alpha's interval reaches its bounds, K = 0 or there are under four
     depths; `reason` then says which.  `lack_of_fit_p` is nan without spare degrees of freedom.
     """
@@ -58,6 +61,8 @@ class EnvelopeFit:
     freedom: int
     aic: float
     covariance: Array
+    influence: Array
+    path: Array
     depth: Array
     risk: Array
     nu: Array
@@ -158,11 +163,19 @@ def fit_envelope(
     moving = free if inside else [i for i in free if i != 2]
     stat, freedom = gls_lack_of_fit(u[:, 0], mu, v[:, 0], relative, tangent[:, moving])
     p = float(chi2.sf(stat, freedom)) if freedom > 0 else float("nan")
-    cov, ratio = _sandwich(tangent, stage.working, relative, free)
+    influence = _influence(tangent, stage.working, free)
+    cov = influence @ relative @ influence.T
+    naive = (influence @ stage.working @ influence.T)[2, 2]
+    ratio = float(cov[2, 2] / naive) if naive > 0 else 1.0
+    if k <= 0:
+        cov[1:, :] = cov[:, 1:] = np.nan
     if k > 0 and len(at) >= MIN_DEPTHS:
         low, high = _profile_interval(stage, ratio, confidence)
     else:
         low, high = ALPHA_BOUNDS
+    alphas = np.geomspace(low, high, _PATH)
+    b_path, k_path = stage.best(alphas)
+    path = np.stack([b_path, k_path / power_scale(at, horizon, shift, alphas), alphas], 1)
     b_low, b_high = _limit_interval(at, u[:, 0], v[:, 0], b, cov, horizon, confidence)
     z = float(norm.ppf(0.5 + confidence / 2))
     spread = np.sqrt(max(cov[1, 1], 0.0)) if k > 0 else np.nan
@@ -171,7 +184,7 @@ def fit_envelope(
     reason = _why_not(len(at), k, low, high)
     return EnvelopeFit(
         b, K, alpha, b_low, b_high, float(K_low), float(K_high), low, high,
-        not reason, reason, p, freedom, stat + 2 * 3, cov,
+        not reason, reason, p, freedom, stat + 2 * 3, cov, influence, path,
         at, u[:, 0], v[:, 0], relative, float(horizon), shift, confidence,
     )  # fmt: skip
 
@@ -190,9 +203,10 @@ def _why_not(depths: int, k: float, low: float, high: float) -> str:
 
 @dataclass(frozen=True)
 class _Stage:
-    """A stage's point, its working relative covariance, and its deviance over alpha.
+    """A stage's point, its working relative covariance, and its profile over alpha.
 
-    `deviance` takes log alpha [G] and gives twice the loss of fit against the point  [G].
+    `deviance` takes log alpha [G] and gives twice the loss of fit against the point  [G]; `best`
+    takes alpha [G] and gives the best (b, k) there.
     """
 
     alpha: float
@@ -200,6 +214,7 @@ class _Stage:
     k: float
     working: Array
     deviance: Callable[[Array], Array]
+    best: Callable[[Array], tuple[Array, Array]]
 
 
 def _first_stage(u: Array, v: Array, basis: Basis) -> _Stage:
@@ -211,7 +226,8 @@ def _first_stage(u: Array, v: Array, basis: Basis) -> _Stage:
         return 2 * (best - project(basis(np.exp(log_alpha)), u, v)[2])
 
     point = float(points.shape[0]), float(points.b[0]), float(points.k[0])
-    return _Stage(*point, np.diag(2 / v[:, 0]), deviance)
+    working = np.diag(2 / v[:, 0])
+    return _Stage(*point, working, deviance, lambda alpha: project(basis(alpha), u, v)[:2])
 
 
 def _second_stage(u: Array, nu: Array, basis: Basis, relative: Array, pilot: _Stage) -> _Stage:
@@ -224,32 +240,25 @@ def _second_stage(u: Array, nu: Array, basis: Basis, relative: Array, pilot: _St
     def deviance(points: Array) -> Array:
         return white.project(basis(np.exp(points)))[2] - least
 
-    return _Stage(float(np.exp(log_alpha)), b, k, working, deviance)
+    alpha = float(np.exp(log_alpha))
+    return _Stage(alpha, b, k, working, deviance, lambda at: white.project(basis(at))[:2])
 
 
-def _sandwich(tangent: Array, working: Array, relative: Array, free: list[int]) -> tuple[Array, float]:
-    """Sandwich covariance of (b, log K, alpha) [3, 3] and its ratio to the naive one for alpha.
+def _influence(tangent: Array, working: Array, free: list[int]) -> Array:
+    """What a relative error of each risk does to (b, log K, alpha), to first order  [3, D].
 
-    The fit weighs by the inverse of `working` [D, D]; the risks' covariance is `relative` [D, D].
+    (G' W^-1 G)^-1 G' W^-1 for the free parameters, rows of zeros for the others; G = `tangent`
+    [D, 3], W = `working` [D, D].  The sandwich covariance is influence C influence'.
     """
-    full = np.zeros((3, 3))
-    weight = np.linalg.inv(working)
-    if 2 not in free or len(working) < len(free):
-        full[1:, 1:] = np.nan
-        if 0 in free:
-            one = weight @ tangent[:, 0]
-            full[0, 0] = one @ relative @ one / (one @ tangent[:, 0]) ** 2
-        return full, 1.0
+    made = np.zeros((3, len(working)))
+    if not free or len(working) < len(free):
+        return made
     g = tangent[:, free]
-    size = np.sqrt(np.einsum("di,de,ei->i", g, weight, g))
-    g = g / size
-    weighted = weight @ g
-    bread = np.linalg.pinv(g.T @ weighted, rcond=1e-13, hermitian=True)
-    meat = weighted.T @ relative @ weighted
-    cov = bread @ meat @ bread / np.outer(size, size)
-    full[np.ix_(free, free)] = cov
-    naive = bread[-1, -1] / size[-1] ** 2
-    return full, float(cov[-1, -1] / naive) if naive > 0 else 1.0
+    size = np.abs(g).max(axis=0)
+    weighted = np.linalg.solve(working, g / size)
+    bread = np.linalg.pinv((g / size).T @ weighted, rcond=1e-13, hermitian=True)
+    made[free] = (bread @ weighted.T) / size[:, None]
+    return made
 
 
 def _profile_interval(stage: _Stage, ratio: float, confidence: float) -> tuple[float, float]:

@@ -38,6 +38,30 @@ class Decision:
     total_risk: float
 
 
+@dataclass(frozen=True)
+class Drift:
+    """The error of a rate that was made from a price: of log Var R, to which the rate is in proportion.
+
+    `variance` of log Var R; `cross` [D] its covariance with U/E[U] at the fit's depths.  A rate from
+    an absolute gamma has none.
+    """
+
+    variance: float
+    cross: Array
+
+
+def drift_of(proxy: str, risk: Array, nu: Array, var_r: float, var_r_se: float) -> Drift:
+    """The drift of a price's rate beside the risks U [D] of `proxy` with `nu` [D].
+
+    Of least squares (and of a change that R's forecast explains) the residual's squared correlation
+    with R is U/Var R exactly, and with it goes the covariance of the two variances; forks have
+    fresh randomness, and run-to-run variance at c is taken for independent of Var R.
+    """
+    own = (var_r_se / var_r) ** 2 if var_r > 0 else 0.0
+    shared = np.clip(risk / var_r, 0, 1) if proxy in ("residual", "change") else np.zeros(len(risk))
+    return Drift(own, shared * np.sqrt(own * 2 / nu))
+
+
 def price_to_rate(price: float, var_r: float, horizon: float) -> float:
     """The rate gamma lambda = w Var R / T, in squared units a step."""
     if not (price > 0 and np.isfinite(price)):
@@ -63,29 +87,38 @@ def optimal_depth(K: float, alpha: float, rate: float, shift: float = 0.0) -> fl
     return max(float((alpha * K / rate) ** (1 / (alpha + 1))) - shift, 0.0)
 
 
-def closed_form(fit: EnvelopeFit, rate: float) -> Decision:
-    """The paper's c*, clipped to the horizon, with a delta interval on log c*.
+def closed_form(fit: EnvelopeFit, rate: float, drift: Drift | None = None) -> Decision:
+    """The paper's c*, clipped to the horizon, with an interval.
 
-    `rate` = gamma lambda in squared units a step.  Not defined (nan) where the fit has K = 0.
+    `rate` = gamma lambda in squared units a step, `drift` its error where it comes from a price.
+    Not defined (nan) where the fit has K = 0.
     """
     c = min(optimal_depth(fit.K, fit.alpha, rate, fit.shift), fit.horizon)
-    low, high = _delta_interval(fit, rate)
+    low, high = _interval(fit, rate, drift)
     if fit.K <= 0:
         return Decision("closed_form", 0.0, low, high, "zero", float("nan"))
     total = float(fit.mu(max(c, 1.0))) + rate * c
     return Decision("closed_form", c, low, high, corner_of(c, fit.horizon), total)
 
 
-def _delta_interval(fit: EnvelopeFit, rate: float) -> tuple[float, float]:
-    """Delta method on log c*.
+def _interval(fit: EnvelopeFit, rate: float, drift: Drift | None) -> tuple[float, float]:
+    """Delta method on log c*; where alpha is not identified, c* along alpha's whole interval.
 
-    d log c*/d alpha = (1/alpha - log c*)/(alpha + 1), d log c*/d log K = 1/(alpha + 1).
+    d log c*/d alpha = (1/alpha - log c*)/(alpha + 1), d log c*/d log K = 1/(alpha + 1), d log c*/d
+    log rate = -1/(alpha + 1); c* counted with the shift.
     """
-    if fit.K <= 0 or not np.all(np.isfinite(fit.covariance)):
+    if fit.K <= 0:
         return float("nan"), float("nan")
+    if not fit.identified:
+        ends = [optimal_depth(K, alpha, rate, fit.shift) for _, K, alpha in fit.path]
+        return min(min(ends), fit.horizon), min(max(ends), fit.horizon)
     log_c = np.log(fit.alpha * fit.K / rate) / (fit.alpha + 1)
     slope = np.array([0.0, 1.0, 1 / fit.alpha - log_c]) / (fit.alpha + 1)
-    spread = np.sqrt(max(float(slope @ fit.covariance @ slope), 0.0))
+    variance = float(slope @ fit.covariance @ slope)
+    if drift is not None:
+        back = 1 / (fit.alpha + 1)
+        variance += back**2 * drift.variance - 2 * back * float(slope @ fit.influence @ drift.cross)
+    spread = np.sqrt(max(variance, 0.0))
     half = float(norm.ppf(0.5 + fit.confidence / 2)) * spread
     ends = np.exp(np.minimum(log_c + np.array([-half, half]), 700)) - fit.shift
     low, high = np.clip(ends, 0, fit.horizon)
@@ -99,29 +132,38 @@ def _steps(horizon: float) -> Array:
     return np.unique(np.round(np.geomspace(1, last, _EXACT_GRID)))
 
 
-def argmin(fit: EnvelopeFit, rate: float, var_r: float, var_r_se: float = 0.0) -> Decision:
+def argmin(
+    fit: EnvelopeFit, rate: float, var_r: float, var_r_se: float = 0.0, drift: Drift | None = None
+) -> Decision:
     """The whole step of {0..T} with the least J(c), Var R standing at 0.
 
     The interval is that of the closed form, widened to 0 where J(0) and the least J lie within
-    their errors of each other.
+    their errors of each other.  Where the risk does not fall at all (K = 0), a first step that
+    does no better than none, within the errors, is not recommended.
     """
     _check_rate(rate)
     c = optimal_depth(fit.K, fit.alpha, rate, fit.shift)
     tries = np.unique(np.clip([np.floor(c), np.ceil(c)], 1, int(fit.horizon)))
     totals = fit.mu(tries) + rate * tries
     best = int(np.argmin(totals))
-    low, high = _delta_interval(fit, rate)
+    low, high = _interval(fit, rate, drift)
     if not np.isfinite(low):
         low = high = float(tries[best])
-    se = np.sqrt(_variance_of(fit, tries[best]) + var_r_se**2)
-    return _against_zero("argmin", fit, tries[best], totals[best], low, high, var_r, se)
+    se = _se_of_gain(fit, tries[best], var_r, var_r_se, drift)
+    found = _against_zero("argmin", fit, tries[best], totals[best], low, high, var_r, se)
+    if fit.K <= 0 and found.low == 0.0:
+        return Decision("argmin", 0.0, 0.0, found.high, "zero", float(var_r))
+    return found
 
 
-def _variance_of(fit: EnvelopeFit, c: float) -> float:
-    if not np.all(np.isfinite(fit.covariance)):
-        return float(fit.covariance[0, 0])
-    g = fit.gradient(c)
-    return max(float(g @ fit.covariance @ g), 0.0)
+def _se_of_gain(fit: EnvelopeFit, c: float, var_r: float, var_r_se: float, drift: Drift | None) -> float:
+    """Standard error of Var R - mu(c): the two share runs, and so errors."""
+    g = fit.gradient(c) if fit.K > 0 else np.array([1.0, 0.0, 0.0])
+    reach = g @ fit.influence
+    variance = float(reach @ fit.relative @ reach) + var_r_se**2
+    if drift is not None:
+        variance -= 2 * var_r * float(reach @ drift.cross)
+    return float(np.sqrt(max(variance, 0.0)))
 
 
 def _against_zero(
@@ -168,6 +210,7 @@ def guarded(
     rate: float,
     var_r: float,
     var_r_se: float = 0.0,
+    drift: Drift | None = None,
     *,
     level: float = GUARD_LEVEL,
 ) -> Decision:
@@ -178,7 +221,7 @@ def guarded(
     over the steps from the first measured depth to the last, and 0.
     """
     if not _needs_guard(fit, level):
-        found = argmin(fit, rate, var_r, var_r_se)
+        found = argmin(fit, rate, var_r, var_r_se, drift)
         return Decision("guarded", *list(vars(found).values())[1:])
     _check_rate(rate)
     steps = _steps(fit.horizon)
