@@ -14,6 +14,7 @@ localrules:
     tables,
     figures,
     report,
+    sources,
 
 
 rule all:
@@ -36,6 +37,12 @@ rule figures:
         "results/provenance.json",
 
 
+rule sources:
+    input:
+        rules_of("sources"),
+        "results/tables/sources.csv",
+
+
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/fork.smk"
@@ -43,4 +50,5 @@ include: "workflow/rules/collect.smk"
 include: "workflow/rules/risk.smk"
 include: "workflow/rules/decide.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/sources.smk"
 include: "workflow/rules/report.smk"
