@@ -66,16 +66,18 @@ def _panel(axis: Axes, part: pd.DataFrame, top: float) -> None:
     axis.xaxis.set_major_locator(MultipleLocator(0.2))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.0f}%"))
     place = {name: i for i, name in enumerate(names)}
+    paired = set(part.loc[part["kind"] == "total_effect", "note"])  # bars with a diamond below
     for row in part.to_dict("records"):
         y, kind = place[row["note"]], row["kind"]
+        bar, below = y - 0.13 * (row["note"] in paired), y + 0.27
         x, low, high = (min(max(row[k], 0.0), top) for k in ("x", "x_low", "x_high"))
         if kind in ("truth", "truth_total"):
-            at = y + (0.27 if kind == "truth_total" else -0.13)
+            at = below if kind == "truth_total" else bar
             axis.plot([x, x], [at - 0.22, at + 0.22], color=style.INK, linewidth=1.0, zorder=6,
                       clip_on=False, solid_capstyle="butt")  # fmt: skip
             continue
         effect = kind == "total_effect"
-        at = y + (0.27 if effect else -0.13)
+        at = below if effect else bar
         if not effect:
             axis.barh(at, x, height=0.42, color=COLOURS[kind], zorder=2, linewidth=0)
         if np.isfinite(row["x_low"]) and np.isfinite(row["x_high"]):
@@ -106,7 +108,7 @@ def _render(frame: pd.DataFrame, column: str) -> Figure:
     with style.context(column) as wide:
         tasks = list(dict.fromkeys(frame["task"]))
         if not tasks:
-            return layout.nothing(wide, "No task is crossed.")
+            return layout.nothing(wide, "No crossed task has a share to show.")
         parts = {task: frame[frame["task"] == task] for task in tasks}
         columns = 1 if wide < 5 or len(tasks) == 1 else 2
         left, right, head, gap = 0.85, 0.12, 0.22, 0.5

@@ -22,9 +22,10 @@ cannot be told apart, and are given as one.
 clipping would bias it and break the sum.
 
 **Intervals** are studentised-bootstrap ones over blocks. A component is a mean over blocks of a statistic
-that is skewed, as squares are. On synthetic cases with a heavy-tailed interaction, at 64 blocks and a nominal
-.95, studentised intervals held the truth in .91-.96 of 600 replicates; percentile and BCa ones in .88-.93,
-normal-theory chi-square ones in .73-.97. A share is a ratio of two such means, studentised by its delta-method error.
+that is skewed, as squares are. On synthetic cases with a heavy-tailed interaction, at 64 blocks and a
+nominal .95, studentised intervals held the truth in .91-.96 of 600 replicates; percentile and BCa ones
+in .88-.93, normal-theory chi-square ones in .73-.97. A share is a ratio of two such means, studentised
+by its delta-method error.
 """
 
 from __future__ import annotations
