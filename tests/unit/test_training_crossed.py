@@ -80,12 +80,12 @@ def test_a_fork_of_a_crossed_run_is_its_own():
 
 
 # -------------------------------------------------------------------------------------- training
-@pytest.mark.parametrize("name", ["head", "top", "lora", "modular"])
+@pytest.mark.parametrize("name", ["head", "top", "lora", "modular", "causal"])
 def test_what_is_shared_is_shared_to_the_bit(family, name):
-    modular = name == "modular"
-    crossed = ["init", "order", "target"] if modular else ALL
+    dry = name in ("modular", "causal")  # no dropout there
+    crossed = ["init", "order", "target"] if dry else ALL
     over = {"outcome__target_sample": 40, "crossed": crossed}
-    config = family(name, bank=8, **over, **({} if modular else {"method__dropout": 0.2}))
+    config = family(name, bank=8, **over, **({} if dry else {"method__dropout": 0.2}))
     config |= {"depths": [1, 8], "horizon": 8}
     val, end = train(config, range(2 ** len(crossed)))
     for seed in val:

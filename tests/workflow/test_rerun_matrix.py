@@ -72,7 +72,7 @@ def test_one_tasks_change_runs_that_task_alone(finished, change, prepares):
         "tiny_head_000032-000064",
     }
     assert jobs >= JOINT | ANALYSED | {PROVENANCE}
-    assert not jobs & SOURCES
+    assert ("gather", "sources") not in jobs
 
 
 def test_a_price_or_gamma_runs_decide_and_later(finished):
