@@ -15,6 +15,7 @@ localrules:
     figures,
     report,
     benchmark_estimators,
+    sources,
 
 
 rule all:
@@ -37,6 +38,12 @@ rule figures:
         "results/provenance.json",
 
 
+rule sources:
+    input:
+        rules_of("sources"),
+        "results/tables/sources.csv",
+
+
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/fork.smk"
@@ -44,5 +51,6 @@ include: "workflow/rules/collect.smk"
 include: "workflow/rules/risk.smk"
 include: "workflow/rules/decide.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/sources.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/benchmark.smk"

@@ -272,6 +272,31 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
         },
         ["criterion", "runs"],
     ),
+    # Variance by source: a row a source (`a`), pair (`a:b`), `higher`, `rest` and `total`.  `component` in
+    # squared units of R; shares are of Var R.  `order`: how many sources; 0 for rest and total.
+    # `total_effect`: share of all components that the source takes part in.
+    "sources": _schema(
+        "sources",
+        {
+            "task": _text(),
+            "source": _text(),
+            "order": _int(),
+            "component": _float(),
+            "component_low": _float(),
+            "component_high": _float(),
+            "share": _float(),
+            "share_low": _float(),
+            "share_high": _float(),
+            "total_effect": _float(),
+            "total_effect_low": _float(),
+            "total_effect_high": _float(),
+            "blocks": _int(),
+            "truth": _float(ge=0),
+            "truth_total_effect": _float(ge=0),
+            "note": pa.Column(str),
+        },
+        ["task", "source"],
+    ),
     # The exact L(c) of a synthetic task, for the figures' dashed lines and the tests.
     "truth": _schema(
         "truth",

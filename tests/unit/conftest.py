@@ -179,6 +179,7 @@ def stage(tiny_encoder: str, texts_file: str, tmp_path: Path) -> Stage:
             "horizon": 32,
             "outcome": {"metric": "accuracy", "target_sample": None, "target_label_noise": 0.0},
             "forks": None,
+            "crossed": [],
         }
         config = copy.deepcopy(config)
         for key, value in over.items():

@@ -317,8 +317,8 @@ def test_a_stream_changes_what_it_names_and_nothing_else(family, factor, monkeyp
         path = f"prehoc.{module}.generator"
         real = __import__(f"prehoc.{module}", fromlist=["generator"]).generator
 
-        def moved(root, task, seed, name, fork=None, real=real):
-            return real(root + (name == stream), task, seed, name, fork)
+        def moved(root, task, seed, name, *more, real=real, **options):
+            return real(root + (name == stream), task, seed, name, *more, **options)
 
         monkeypatch.setattr(path, moved)
     after = look()

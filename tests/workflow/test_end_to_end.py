@@ -23,7 +23,7 @@ def test_every_table_is_as_declared(results):
         frame = tables.read(name, results / "tables" / f"{name}.csv")
         assert set(frame["task"]) <= {*REAL, "tiny_synthetic"}
         assert len(frame)
-    for task in REAL:
+    for task in (*REAL, "tiny_crossed"):
         for name in ("runs", "forks", "draws", "static"):
             tables.read(name, results / task / f"{name}.parquet")
 
@@ -82,8 +82,30 @@ def test_verdicts_say_it_in_words_and_numbers(results):
         assert verdict["regime"] in (*tables.REGIMES, "undecided")
 
 
+def test_sources_stand_beside_known_components(results):
+    frame = tables.read("sources", results / "tables/sources.csv")
+    assert set(frame["task"]) == {"tiny_crossed", "known_components"}
+    real = frame[frame["task"] == "tiny_crossed"].set_index("source")
+    assert list(real.index) == [
+        "init", "order", "target", "init:order", "init:target", "order:target", "rest", "total",
+    ]  # fmt: skip
+    assert set(real["blocks"]) == {12}
+    assert real["truth"].isna().all()
+    assert real["share"].drop("total").sum() == pytest.approx(1.0)
+    runs = tables.read("runs", results / "tiny_crossed/runs.parquet")
+    pool = runs[(runs["split"] == "target") & (runs["metric"] == "accuracy_pool")]["value"].mean()
+    # 50 drawn examples: the target's own share and its interactions are the binomial variance.
+    binomial = pool * (1 - pool) / 50 / real.loc["total", "component"]
+    effect = real.loc["target", ["total_effect_low", "total_effect_high"]]
+    assert effect["total_effect_low"] < binomial < effect["total_effect_high"] + real.loc["rest", "share"]
+    known = frame[frame["task"] == "known_components"].set_index("source")
+    assert known["truth"].notna().all()
+    held = known["truth"].between(known["component_low"], known["component_high"])
+    assert held.mean() > 0.7
+
+
 def test_figures_have_their_csv(results):
-    for name in ("fig2_decay", "fig3_phase", "c_star", "curves"):
+    for name in ("fig2_decay", "fig3_phase", "c_star", "curves", "sources"):
         for ending, magic in (("png", b"\x89PNG"), ("pdf", b"%PDF")):
             assert (results / "figures" / f"{name}.{ending}").read_bytes().startswith(magic)
         assert len(pd.read_csv(results / "figures" / f"{name}.csv"))

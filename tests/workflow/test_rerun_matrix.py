@@ -7,7 +7,9 @@ from project import CI
 
 TASKS = {"tiny_head", "tiny_noise", "tiny_modular", "tiny_synthetic"}
 JOINT = {("gather", t) for t in ("variance", "envelope", "c_star", "regimes")}
-FIGURES = {("figures", f) for f in ("fig2_decay", "fig3_phase", "c_star", "curves")}
+ANALYSED = {("figures", f) for f in ("fig2_decay", "fig3_phase", "c_star", "curves")}
+SOURCES = {("gather", "sources"), ("figures", "sources")}
+FIGURES = ANALYSED | {("figures", "sources")}
 PROVENANCE = ("provenance", "")
 DECIDED = {("gather", "c_star"), ("gather", "regimes")}
 
@@ -69,7 +71,8 @@ def test_one_tasks_change_runs_that_task_alone(finished, change, prepares):
         "tiny_head_000000-000032",
         "tiny_head_000032-000064",
     }
-    assert jobs >= JOINT | FIGURES | {PROVENANCE}
+    assert jobs >= JOINT | ANALYSED | {PROVENANCE}
+    assert ("gather", "sources") not in jobs
 
 
 def test_a_price_or_gamma_runs_decide_and_later(finished):
@@ -82,7 +85,7 @@ def test_a_price_or_gamma_runs_decide_and_later(finished):
 
 def test_a_risk_setting_runs_risk_and_later(finished):
     jobs = finished.plan("all", *CI, "--config", "risk={confidence: 0.9}")
-    assert rules_of(jobs) == {"risk", "decide", "gather", "figures", "provenance"}
+    assert rules_of(jobs) == {"risk", "decide", "decompose", "gather", "figures", "provenance"}
 
 
 def test_a_figure_style_runs_figures(finished):
@@ -121,7 +124,7 @@ def test_a_comment_in_a_figure_module_runs_figures_only(finished):
 def test_an_edit_in_training_runs_training_and_later(finished):
     with appended(finished.folder / "src/prehoc/training/loop.py", "# a remark\n"):
         jobs = finished.plan("all", *CI)
-    assert tasks_of(jobs, "train") == TASKS - {"tiny_synthetic"}
+    assert tasks_of(jobs, "train") == TASKS - {"tiny_synthetic"} | {"tiny_crossed"}
     assert not rules_of(jobs) & {"prepare", "simulate"}
     assert "tiny_synthetic" not in tasks_of(jobs, "risk", "decide")
     assert rules_of(jobs) >= {"train", "fork", "collect", "risk", "decide", "gather", "figures"}
@@ -134,6 +137,32 @@ def test_an_edit_in_risk_runs_risk_and_later(finished):
         {"provenance"} if PROVENANCE in jobs else set()
     )
     assert tasks_of(jobs, "risk") == TASKS
+
+
+def test_what_is_crossed_runs_the_crossed_task_and_its_table_alone(finished):
+    jobs = finished.plan("all", *CI, "--config", "tasks={tiny_crossed: {crossed: [init, order]}}")
+    assert tasks_of(jobs, "train", "collect", "decompose") == {"tiny_crossed"}
+    assert not rules_of(jobs) & {"prepare", "risk", "decide", "fork"}
+    assert {j for j in jobs if j[0] in ("gather", "figures")} == SOURCES
+
+
+def test_another_known_case_runs_no_training(finished):
+    jobs = finished.plan("all", *CI, "--config", "sources={blocks: 20}")
+    assert jobs == {("decompose", "known_components"), PROVENANCE} | SOURCES
+
+
+def test_an_edit_in_the_decomposition_runs_decompose_and_risk(finished):
+    with appended(finished.folder / "src/prehoc/risk/sources.py", "# a remark\n"):
+        jobs = finished.plan("all", *CI)
+    assert tasks_of(jobs, "decompose") == {"tiny_crossed", "known_components"}
+    assert jobs >= SOURCES
+    assert not rules_of(jobs) & {"train", "collect"}
+
+
+def test_a_crossed_task_has_no_verdict(finished):
+    done = finished.run("-n", "results/tiny_crossed/verdict.json", *CI, good=False)
+    assert done.returncode != 0
+    assert "MissingRule" in done.stderr + done.stdout
 
 
 def test_a_reverted_change_runs_nothing(finished):

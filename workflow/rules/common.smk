@@ -11,6 +11,7 @@ from prehoc.config import (
     digest,
     figures_config,
     fork_parts,
+    known_config,
     resolve,
     shards,
     source_digest,
@@ -36,8 +37,9 @@ def load_config():
 
 
 CONFIG = load_config()
-TASKS = CONFIG.enabled()
-REAL = [t for t in TASKS if CONFIG.tasks[t].kind != "synthetic"]
+TASKS = CONFIG.analysed()
+CROSSED = [t for t in CONFIG.enabled() if t not in TASKS]
+REAL = [t for t in CONFIG.enabled() if CONFIG.tasks[t].kind != "synthetic"]
 SYNTHETIC = [t for t in TASKS if CONFIG.tasks[t].kind == "synthetic"]
 
 
@@ -62,20 +64,27 @@ STAGES = {
     (task, stage): written(
         f"results/config/{task}/{stage}-{digest(payload)}.json", payload
     )
-    for task in TASKS
+    for task in CONFIG.enabled()
     for stage in (
         ["simulate", "risk", "decide"]
         if task in SYNTHETIC
-        else ["prepare", "train", "fork", "risk", "decide"]
+        else (
+            ["prepare", "train", "decompose"]
+            if task in CROSSED
+            else ["prepare", "train", "fork", "risk", "decide"]
+        )
     )
     for payload in [stage_config(CONFIG, task, stage)]
 }
 WHOLE = CONFIG.model_dump(mode="json")
 WHOLE_FILE = written(
-    f"results/config/all-{digest([WHOLE, TASKS])}.json",
-    {"config": WHOLE, "tasks": TASKS, "digest": digest(WHOLE), "lock": LOCK},
+    f"results/config/all-{digest([WHOLE, CONFIG.enabled()])}.json",
+    {"config": WHOLE, "tasks": CONFIG.enabled(), "digest": digest(WHOLE), "lock": LOCK},
 )
 RAW_FILE = written(f"results/config/raw-{digest(config)}.json", dict(config))
+KNOWN_FILE = written(
+    f"results/config/known-{digest(known_config(CONFIG))}.json", known_config(CONFIG)
+)
 FIGURES_FILE = written(
     f"results/config/figures-{digest(figures_config(CONFIG))}.json",
     figures_config(CONFIG),
@@ -134,21 +143,29 @@ def fork_files(wildcards):
     ]
 
 
+def tables_made():
+    """The joint tables that the enabled tasks fill; crossed ones fill `sources` alone."""
+    return (TABLES if TASKS else []) + (["sources"] if CROSSED else [])
+
+
 def rules_of(what):
     """Files behind the collecting targets."""
     if what == "tables":
-        return [f"results/tables/{t}.csv" for t in TABLES] + [
+        return [f"results/tables/{t}.csv" for t in tables_made()] + [
             f"results/{t}/verdict.json" for t in TASKS
         ]
+    made = (FIGURES if TASKS else []) + (["sources"] if CROSSED else [])
+    if what == "sources":
+        made = ["sources"]
     return [
         f"results/figures/{f}.{ending}"
-        for f in FIGURES
+        for f in made
         for ending in [*CONFIG.figures.format, "csv"]
     ]
 
 
 wildcard_constraints:
-    task=one_of(TASKS),
+    task=one_of([*TASKS, *CROSSED]),
     table=one_of(TABLES),
     first=r"\d{6}",
     end=r"\d{6}",

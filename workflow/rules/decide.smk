@@ -19,6 +19,8 @@ rule decide:
         "results/logs/decide/{task}.log",
     benchmark:
         "results/benchmarks/decide/{task}.tsv"
+    wildcard_constraints:
+        task=one_of(TASKS),
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -65,7 +67,7 @@ rule provenance:
     input:
         config=WHOLE_FILE,
         sources=[f"results/{t}/sources.json" for t in REAL],
-        tables=[f"results/tables/{name}.csv" for name in TABLES],
+        tables=[f"results/tables/{name}.csv" for name in tables_made()],
         lock=LOCK,
     output:
         "results/provenance.json",

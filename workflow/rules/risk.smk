@@ -11,6 +11,8 @@ rule risk:
         "results/logs/risk/{task}.log",
     benchmark:
         "results/benchmarks/risk/{task}.tsv"
+    wildcard_constraints:
+        task=one_of(TASKS),
     conda:
         "../../envs/analysis.yaml"
     params:

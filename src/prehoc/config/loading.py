@@ -12,11 +12,12 @@ import yaml
 from pydantic import ValidationError
 
 from prehoc.config.settings import Config
-from prehoc.config.task import KINDS
+from prehoc.config.task import KINDS, MIN_BLOCKS
 from prehoc.errors import InputError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-RESERVED = {"all", "benchmark", "benchmarks", "config", "figures", "logs", "report", "tables"}
+RESERVED = {"all", "benchmark", "benchmarks", "config", "figures", "known_components", "logs", "report"}
+RESERVED |= {"tables"}
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def resolve(given: Mapping[str, Any], source: str = "config.yaml") -> Config:
         filled = merge(merge(defaults.get("all") or {}, defaults.get(kind) or {}), block)
         filled["kind"] = kind
         if raw.get("seeds") is not None:
-            filled["runs"] = raw["seeds"]
+            filled["runs"] = _whole_blocks(raw["seeds"], filled.get("crossed"))
             forks = filled.get("forks")
             if isinstance(forks, dict) and isinstance(raw["seeds"], int):
                 forks["trunks"] = min(forks.get("trunks", raw["seeds"]), max(raw["seeds"], 2))
@@ -90,6 +91,14 @@ def resolve(given: Mapping[str, Any], source: str = "config.yaml") -> Config:
     if not config.enabled():
         raise InputError(f"{source}: tasks: none is switched on; set enabled: true on one")
     return config
+
+
+def _whole_blocks(seeds: Any, crossed: Any) -> Any:
+    """`seeds`, for a crossed task raised to whole blocks of its design, and to enough of them."""
+    if not isinstance(seeds, int) or not isinstance(crossed, list) or not crossed:
+        return seeds
+    cells = 2 ** len(crossed)
+    return max(-(-seeds // cells), MIN_BLOCKS) * cells
 
 
 def load(path: str | Path, base: Path | None = None) -> Config:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from prehoc.config.blocks import Block, Count, Positive
-from prehoc.config.task import MIN_RUNS, Task
+from prehoc.config.task import MIN_BLOCKS, MIN_RUNS, Task
 
 
 class Risk(Block):
@@ -63,6 +63,26 @@ class Benchmark(Block):
     estimators: Estimators
 
 
+class Sources(Block):
+    """Variance by source: intervals, and the synthetic case with known components beside the tasks."""
+
+    resamples: Annotated[int, Field(ge=200)] = Field(description="of blocks, for the intervals")
+    known: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        description="components of the synthetic case, e.g. {a: 1.0, a:b: 0.5}; {}: none"
+    )
+    blocks: Annotated[int, Field(ge=MIN_BLOCKS)] = Field(description="blocks of the synthetic case")
+
+    @field_validator("known")
+    @classmethod
+    def _names(cls, value: dict[str, float]) -> dict[str, float]:
+        parts = [key.split(":") for key in value if key != "rest"]
+        if any(len(set(p)) < len(p) or not set(p).isdisjoint({"", "rest"}) for p in parts):
+            raise ValueError("join different names by ':', or write rest for each run's own noise")
+        if value and not (2 <= len({n for p in parts for n in p}) <= 5 and sum(value.values()) > 0):
+            raise ValueError("two to five names, and a variance above zero in all; or {} for no such case")
+        return value
+
+
 class Config(Block):
     """The whole config, tasks resolved."""
 
@@ -75,9 +95,14 @@ class Config(Block):
     risk: Risk
     decide: Decide
     figures: Figures
+    sources: Sources
     benchmark: Benchmark
 
     def enabled(self) -> list[str]:
         """Names of the tasks that are run, in the file's order."""
         chosen = self.tasks if self.only is None else self.only
         return [name for name, task in self.tasks.items() if task.enabled and name in chosen]
+
+    def analysed(self) -> list[str]:
+        """Those of `enabled` whose runs are independent, so that risk and all that follows apply."""
+        return [name for name in self.enabled() if not self.tasks[name].crossed]

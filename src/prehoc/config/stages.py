@@ -11,7 +11,17 @@ from typing import Any
 from prehoc.config.settings import Config
 from prehoc.config.task import Task
 
-TRAINING_KEYS = ("kind", "model", "data", "arithmetic", "method", "optimiser", "bank", "population")
+TRAINING_KEYS = (
+    "kind",
+    "model",
+    "data",
+    "arithmetic",
+    "method",
+    "optimiser",
+    "bank",
+    "population",
+    "crossed",
+)
 
 
 def stage_config(config: Config, task: str, stage: str) -> dict[str, Any]:
@@ -35,6 +45,16 @@ def stage_config(config: Config, task: str, stage: str) -> dict[str, Any]:
     elif stage == "risk":
         payload = {k: block[k] for k in ("horizon", "outcome", "kind", "half_shift")}
         return {"task": task, **payload, "risk": config.risk.model_dump(mode="json")}
+    elif stage == "decompose":
+        payload = {k: block[k] for k in ("horizon", "outcome", "kind", "crossed")}
+        return {
+            "task": task,
+            "seed": config.seed,
+            **payload,
+            "rest": set(block["crossed"]) != config.tasks[task].drawn(),
+            "confidence": config.risk.confidence,
+            "resamples": config.sources.resamples,
+        }
     elif stage == "decide":
         payload = {k: block[k] for k in ("horizon", "outcome", "kind", "half_shift", "population")}
         payload["risk"] = config.risk.model_dump(mode="json")
@@ -55,14 +75,20 @@ def benchmark_config(config: Config, benchmark: str) -> dict[str, Any]:
     return {**base, **whole[benchmark]}
 
 
+def known_config(config: Config) -> dict[str, Any]:
+    """What the synthetic case of variance by source depends on, as plain data."""
+    whole = config.sources.model_dump(mode="json")
+    return {"seed": config.seed, "confidence": config.risk.confidence, **whole}
+
+
 def figures_config(config: Config) -> dict[str, Any]:
     """What the figures depend on besides the tables: style, and how tasks are grouped and read."""
     groups: dict[str, list[str]] = {}
-    for name in config.enabled():
+    for name in config.analysed():
         groups.setdefault(config.tasks[name].group, []).append(name)
-    shifts = {name: 0.5 if config.tasks[name].half_shift else 0.0 for name in config.enabled()}
-    metrics = {name: metric_of(config.tasks[name].model_dump()) for name in config.enabled()}
-    drivers = {name: driver_of(config.tasks[name].model_dump()) for name in config.enabled()}
+    shifts = {name: 0.5 if config.tasks[name].half_shift else 0.0 for name in config.analysed()}
+    metrics = {name: metric_of(config.tasks[name].model_dump()) for name in config.analysed()}
+    drivers = {name: driver_of(config.tasks[name].model_dump()) for name in config.analysed()}
     style = config.figures.model_dump(mode="json")
     return {**style, "groups": groups, "shifts": shifts, "metrics": metrics, "drivers": drivers}
 
@@ -89,6 +115,12 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "collect": ("tables.py",),
     "risk": ("risk", "tables.py"),
     "decide": ("risk", "tables.py"),
+    "decompose": (
+        "risk/sources.py",
+        "risk/sources_frame.py",
+        "synthetic/crossed.py",
+        "tables.py",
+    ),
     "figures": ("figures", "tables.py"),
     "benchmark": ("benchmark", "predictors", "risk", "synthetic", "tables.py"),
 }

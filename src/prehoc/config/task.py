@@ -20,6 +20,7 @@ from prehoc.config.blocks import (
 )
 
 MIN_RUNS = 5  # fewer make no variance worth a table
+MIN_BLOCKS = 5  # of a crossed design, for the same reason
 KINDS = ("text_classification", "modular_arithmetic", "causal_arithmetic", "synthetic")
 
 
@@ -49,6 +50,10 @@ class Task(Block):
     ]
     outcome: Outcome
     forks: Forks | None
+    crossed: Annotated[
+        list[Literal["init", "order", "dropout", "label_noise", "subset", "population", "target"]],
+        Field(max_length=5),
+    ] = Field(description="two to five that are crossed, for variance by source; []: independent runs")
 
     @model_validator(mode="after")
     def _consistent(self) -> Task:
@@ -89,6 +94,8 @@ class Task(Block):
             if self.data.label in texts:
                 raise ValueError(f"data.label: {self.data.label!r} is a text column too; name the label's")
         self._check_population()
+        if self.crossed:
+            self._check_crossed()
         if self.arithmetic is not None:
             self._check_arithmetic(self.arithmetic)
         return self
@@ -105,6 +112,46 @@ class Task(Block):
         if used + 3 * modular > total:  # pairs that commute stay together, so splits may run over
             raise ValueError(
                 f"arithmetic: {total} sums do not hold train, val and target, {used:g} in all; lower them"
+            )
+
+    def drawn(self) -> set[str]:
+        """What of the names that may be crossed the task's runs really draw."""
+        noise = self.data.label_noise if self.data else 0.0
+        sampled = self.outcome.target_sample is not None or self.outcome.target_label_noise > 0
+        has = {
+            "init": True,
+            "order": True,
+            "dropout": self.method is not None and self.method.dropout > 0,
+            "label_noise": noise > 0 or "label_noise" in self.population,
+            "subset": "train_subset" in self.population,
+            "population": bool(set(self.population) - {"train_subset"}),
+            "target": sampled,
+        }
+        return {name for name, there in has.items() if there}
+
+    def _check_crossed(self) -> None:
+        if self.kind == "synthetic":
+            raise ValueError("crossed is for tasks that are trained; leave it [] here")
+        if len(set(self.crossed)) < len(self.crossed):
+            raise ValueError(f"crossed {self.crossed} has a repeat; name each once")
+        if len(self.crossed) < 2:
+            raise ValueError(
+                f"crossed {self.crossed}: one source has nothing to cross, and its variance cannot be told "
+                "from the rest; name two or more"
+            )
+        still = [name for name in self.crossed if name not in self.drawn()]
+        if still:
+            raise ValueError(
+                f"crossed: {still[0]} never varies in this task; drop it or switch it on "
+                "(method.dropout, label noise, population, outcome.target_sample)"
+            )
+        if self.forks is not None:
+            raise ValueError("a crossed task is not forked; set forks: null")
+        cells = 2 ** len(self.crossed)
+        if self.runs % cells or self.runs < MIN_BLOCKS * cells:
+            raise ValueError(
+                f"runs {self.runs}: crossing {len(self.crossed)} takes a multiple of {cells}, "
+                f"{MIN_BLOCKS * cells} or more"
             )
 
     def _check_population(self) -> None:

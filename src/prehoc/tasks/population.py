@@ -54,13 +54,14 @@ def draw_run(
 ) -> Draw:
     """The draw of run `seed` of a task, from its `train` stage config."""
     root, task, population = config["seed"], config["task"], config["population"]
+    crossed = config["crossed"]
     optimiser = config["optimiser"]
     values: dict[str, float] = {}
     drawn: dict[str, Any] = {}
     for name, factor in sorted(population.items()):
         if name == "train_subset":
             continue
-        rng = generator(root, f"{task}/{name}", seed, "population")
+        rng = generator(root, f"{task}/{name}", seed, "population", crossed=crossed)
         drawn[name] = _draw(factor, rng)
         values[name] = (
             float(domains.index(str(drawn[name]))) if name == "target_domain" else float(drawn[name])
@@ -68,10 +69,11 @@ def draw_run(
     pool = np.arange(rows)
     if "train_subset" in population:
         count = population["train_subset"]["n"]
-        pool = np.sort(generator(root, task, seed, "subset").permutation(rows)[:count])
+        pool = np.sort(generator(root, task, seed, "subset", crossed=crossed).permutation(rows)[:count])
     rate = drawn.get("label_noise", (config.get("data") or {}).get("label_noise", 0.0))
     if labels is not None and rate:
-        labels = flip_labels(labels, rate, classes, generator(root, task, seed, "label_noise"))
+        rng = generator(root, task, seed, "label_noise", crossed=crossed)
+        labels = flip_labels(labels, rate, classes, rng)
     return Draw(
         seed,
         float(drawn.get("learning_rate", optimiser["lr"])),
@@ -123,16 +125,17 @@ def target_outcome(
     which is exact for even flips. `accuracy_pool` and `loss_pool` are over the whole target split.
     """
     root, task, outcome = config["seed"], config["task"], config["outcome"]
+    crossed = config["crossed"]
     pool = np.arange(len(correct))
     if domain is not None and domains is not None:
         pool = pool[domains == domain]
     whole = {"accuracy_pool": float(correct[pool].mean()), "loss_pool": float(loss[pool].mean())}
     if outcome["target_sample"] is not None:
-        rng = generator(root, task, seed, "target_sample", fork)
+        rng = generator(root, task, seed, "target_sample", fork, crossed)
         pool = pool[rng.integers(len(pool), size=outcome["target_sample"])]
     right = correct[pool].astype(float)
     if outcome["target_label_noise"]:
-        rng = generator(root, task, seed, "target_label_noise", fork)
+        rng = generator(root, task, seed, "target_label_noise", fork, crossed)
         hit = rng.random(len(pool)) < outcome["target_label_noise"]
         lucky = rng.random(len(pool)) < 1.0 / max(classes - 1, 1)
         right = np.where(hit, (1.0 - right) * lucky, right)

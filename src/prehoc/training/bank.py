@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -44,9 +45,9 @@ class Bank:
             self.theta[parameter.name] = leaf
             first += size
 
-    def initialise(self, row: int, root: int, task: str, seed: int) -> None:
-        """Draw row's parameters from the run's `init` stream."""
-        rng = generator(root, task, seed, "init")
+    def initialise(self, row: int, root: int, task: str, seed: int, crossed: Sequence[str] = ()) -> None:
+        """Draw row's parameters from the run's `init` stream; `crossed` as in `streams.generator`."""
+        rng = generator(root, task, seed, "init", crossed=crossed)
         flat = [torch.from_numpy(p.init(rng)).reshape(-1) for p in self.parameters]
         self.values[row] = torch.cat(flat)
 

@@ -61,7 +61,8 @@ def batches(config: dict[str, Any], draw: Draw, origin: Origin | None, start: in
 
     A fork's order begins anew at its depth, from a stream of its own.
     """
-    rng = generator(config["seed"], config["task"], draw.seed, "order", origin)
+    crossed = config["crossed"]
+    rng = generator(config["seed"], config["task"], draw.seed, "order", origin, crossed)
     begin = origin[0] if origin else 0
     size = draw.batch_size
     need, rows = (end - begin) * size, [np.empty(0, np.int64)]
@@ -72,8 +73,9 @@ def batches(config: dict[str, Any], draw: Draw, origin: Origin | None, start: in
 
 def _keys(config: dict[str, Any], group: Group) -> torch.Tensor:
     origins = group.begun()
+    root, task, crossed = config["seed"], config["task"], config["crossed"]
     keys = [
-        int(generator(config["seed"], config["task"], d.seed, "dropout", o).integers(1 << 31))
+        int(generator(root, task, d.seed, "dropout", o, crossed).integers(1 << 31))
         for d, o in zip(group.draws, origins, strict=True)
     ]
     return torch.tensor(keys)
@@ -194,7 +196,7 @@ def _reach(
     split (means [S, 2]) and, at the horizon, of each target example ([S, 2, n]).
     """
     for i, draw in enumerate(group.draws):
-        bank.initialise(i, config["seed"], config["task"], draw.seed)
+        bank.initialise(i, config["seed"], config["task"], draw.seed, config["crossed"])
     at = 0
     filled = [min(i, group.real - 1) for i in range(len(group.draws))]
     for depth in depths:
