@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from prehoc import tables
 from prehoc.risk import stopping
 from prehoc.risk.curves import Curve, TaskData, measure, none_estimate, visible_features
+from prehoc.risk.depth_interval import drift_of
 from prehoc.risk.envelope import EnvelopeFit, fit_envelope
 from prehoc.risk.phase import place
 from prehoc.risk.regimes import Thresholds
@@ -120,7 +121,7 @@ def truth_of(setting: Setting) -> Truth:
     relative, nu = wide.estimate.covariance, wide.estimate.nu
     none = none_estimate(data, setting.confidence)
     own = (float(none.se[0]), float(none.risk[0]))
-    drift = stopping.drift_of(proxy, wide.estimate.risk, nu, own[1], own[0])
+    drift = drift_of(proxy, wide.estimate.risk, nu, own[1], own[0])
     corner, edge = np.array([[drift.variance]]), drift.cross[None, :]
     joint = np.block([[corner, edge], [edge.T, relative]])
     depth = np.array(instance.depths, float)
@@ -208,7 +209,7 @@ def try_once(rows: Rows, trial: int, data: TaskData, truth: Truth, setting: Sett
     rows.add(trial, "power_wins", float(max(weights, key=lambda name: weights[name]) == "power"))
     var_r, se = float(none.risk[0]), float(none.se[0])
     rate = stopping.price_to_rate(setting.price, var_r, data.horizon)
-    drift = stopping.drift_of(truth.proxy, fit.risk, fit.nu, var_r, se)
+    drift = drift_of(truth.proxy, fit.risk, fit.nu, var_r, se)
     chosen = {
         "guarded": stopping.guarded(fit, rate, var_r, se, drift),
         "argmin": stopping.argmin(fit, rate, var_r, se, drift),

@@ -11,6 +11,7 @@ import pandas as pd
 from prehoc import tables
 from prehoc.errors import InputError
 from prehoc.risk import stopping
+from prehoc.risk.depth_interval import Drift, drift_of
 from prehoc.risk.envelope import MIN_DEPTHS, EnvelopeFit
 from prehoc.risk.measured import KEY, Horizons, Key, as_table, fit_curves, load
 from prehoc.risk.onset import Onset
@@ -138,8 +139,8 @@ def _decisions(
     `priced`: the rate comes from a price, and has Var R's error in it.
     """
 
-    def drift(fit: EnvelopeFit) -> stopping.Drift | None:
-        return stopping.drift_of(proxy, fit.risk, fit.nu, var_r, se) if priced else None
+    def drift(fit: EnvelopeFit) -> Drift | None:
+        return drift_of(proxy, fit.risk, fit.nu, var_r, se) if priced else None
 
     fit, whole = found.fit, found.whole
     made = []

@@ -32,7 +32,6 @@ from prehoc.risk.proxies import interval
 Array = NDArray[np.float64]
 
 MIN_DEPTHS = 4
-_PATH = 15
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,8 @@ class EnvelopeFit:
     """A fitted envelope.  `b` and `K` in squared units of the metric, `alpha` without unit.
 
     `covariance` [3, 3] is the sandwich covariance of (b, log K, alpha), nan where K = 0, and
-    `influence` [3, D] what a relative error of each risk does to them.  `path` [P, 3] holds (b, K,
-    alpha) of the best fits at P values of alpha across its interval.
+    `influence` [3, D] what a relative error of each risk does to them.  `reach` is alpha's profile
+    interval at four times the loss: all that is worth a look.
     `identified` is False where alpha's interval reaches its bounds, K = 0 or there are under four
     depths; `reason` then says which.  `lack_of_fit_p` is nan without spare degrees of freedom.
     """
@@ -62,7 +61,7 @@ class EnvelopeFit:
     aic: float
     covariance: Array
     influence: Array
-    path: Array
+    reach: tuple[float, float]
     depth: Array
     risk: Array
     nu: Array
@@ -170,12 +169,11 @@ def fit_envelope(
     if k <= 0:
         cov[1:, :] = cov[:, 1:] = np.nan
     if k > 0 and len(at) >= MIN_DEPTHS:
-        low, high = _profile_interval(stage, ratio, confidence)
+        drop = float(chi2.ppf(confidence, 1)) * ratio
+        low, high = _profile_interval(stage, drop)
+        reach = _profile_interval(stage, 4 * drop)
     else:
-        low, high = ALPHA_BOUNDS
-    alphas = np.geomspace(low, high, _PATH)
-    b_path, k_path = stage.best(alphas)
-    path = np.stack([b_path, k_path / power_scale(at, horizon, shift, alphas), alphas], 1)
+        reach = low, high = ALPHA_BOUNDS
     b_low, b_high = _limit_interval(at, u[:, 0], v[:, 0], b, cov, horizon, confidence)
     z = float(norm.ppf(0.5 + confidence / 2))
     spread = np.sqrt(max(cov[1, 1], 0.0)) if k > 0 else np.nan
@@ -184,7 +182,7 @@ def fit_envelope(
     reason = _why_not(len(at), k, low, high)
     return EnvelopeFit(
         b, K, alpha, b_low, b_high, float(K_low), float(K_high), low, high,
-        not reason, reason, p, freedom, stat + 2 * 3, cov, influence, path,
+        not reason, reason, p, freedom, stat + 2 * 3, cov, influence, reach,
         at, u[:, 0], v[:, 0], relative, float(horizon), shift, confidence,
     )  # fmt: skip
 
@@ -203,10 +201,9 @@ def _why_not(depths: int, k: float, low: float, high: float) -> str:
 
 @dataclass(frozen=True)
 class _Stage:
-    """A stage's point, its working relative covariance, and its profile over alpha.
+    """A stage's point, its working relative covariance, and its deviance over alpha.
 
-    `deviance` takes log alpha [G] and gives twice the loss of fit against the point  [G]; `best`
-    takes alpha [G] and gives the best (b, k) there.
+    `deviance` takes log alpha [G] and gives twice the loss of fit against the point  [G].
     """
 
     alpha: float
@@ -214,7 +211,6 @@ class _Stage:
     k: float
     working: Array
     deviance: Callable[[Array], Array]
-    best: Callable[[Array], tuple[Array, Array]]
 
 
 def _first_stage(u: Array, v: Array, basis: Basis) -> _Stage:
@@ -227,7 +223,7 @@ def _first_stage(u: Array, v: Array, basis: Basis) -> _Stage:
 
     point = float(points.shape[0]), float(points.b[0]), float(points.k[0])
     working = np.diag(2 / v[:, 0])
-    return _Stage(*point, working, deviance, lambda alpha: project(basis(alpha), u, v)[:2])
+    return _Stage(*point, working, deviance)
 
 
 def _second_stage(u: Array, nu: Array, basis: Basis, relative: Array, pilot: _Stage) -> _Stage:
@@ -241,7 +237,7 @@ def _second_stage(u: Array, nu: Array, basis: Basis, relative: Array, pilot: _St
         return white.project(basis(np.exp(points)))[2] - least
 
     alpha = float(np.exp(log_alpha))
-    return _Stage(alpha, b, k, working, deviance, lambda at: white.project(basis(at))[:2])
+    return _Stage(alpha, b, k, working, deviance)
 
 
 def _influence(tangent: Array, working: Array, free: list[int]) -> Array:
@@ -261,9 +257,8 @@ def _influence(tangent: Array, working: Array, free: list[int]) -> Array:
     return made
 
 
-def _profile_interval(stage: _Stage, ratio: float, confidence: float) -> tuple[float, float]:
-    """Where the deviance is the chi-square quantile x ratio, by bisection in log alpha."""
-    drop = float(chi2.ppf(confidence, 1)) * ratio
+def _profile_interval(stage: _Stage, drop: float) -> tuple[float, float]:
+    """Where the deviance comes to `drop`, by bisection in log alpha."""
     ends = np.log(np.array(ALPHA_BOUNDS))
     outer, inner = ends.copy(), np.full(2, np.log(stage.alpha))
     open_end = stage.deviance(ends) < drop

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from prehoc.errors import InputError
+from prehoc.risk.depth_interval import Drift, interval_of_depth
 from prehoc.risk.envelope import MIN_DEPTHS, EnvelopeFit
 from prehoc.risk.rivals import isotonic
 
@@ -36,30 +37,6 @@ class Decision:
     high: float
     corner: str
     total_risk: float
-
-
-@dataclass(frozen=True)
-class Drift:
-    """The error of a rate that was made from a price: of log Var R, to which the rate is in proportion.
-
-    `variance` of log Var R; `cross` [D] its covariance with U/E[U] at the fit's depths.  A rate from
-    an absolute gamma has none.
-    """
-
-    variance: float
-    cross: Array
-
-
-def drift_of(proxy: str, risk: Array, nu: Array, var_r: float, var_r_se: float) -> Drift:
-    """The drift of a price's rate beside the risks U [D] of `proxy` with `nu` [D].
-
-    Of least squares (and of a change that R's forecast explains) the residual's squared correlation
-    with R is U/Var R exactly, and with it goes the covariance of the two variances; forks have
-    fresh randomness, and run-to-run variance at c is taken for independent of Var R.
-    """
-    own = (var_r_se / var_r) ** 2 if var_r > 0 else 0.0
-    shared = np.clip(risk / var_r, 0, 1) if proxy in ("residual", "change") else np.zeros(len(risk))
-    return Drift(own, shared * np.sqrt(own * 2 / nu))
 
 
 def price_to_rate(price: float, var_r: float, horizon: float) -> float:
@@ -94,35 +71,11 @@ def closed_form(fit: EnvelopeFit, rate: float, drift: Drift | None = None) -> De
     Not defined (nan) where the fit has K = 0.
     """
     c = min(optimal_depth(fit.K, fit.alpha, rate, fit.shift), fit.horizon)
-    low, high = _interval(fit, rate, drift)
+    low, high = interval_of_depth(fit, rate, drift)
     if fit.K <= 0:
         return Decision("closed_form", 0.0, low, high, "zero", float("nan"))
     total = float(fit.mu(max(c, 1.0))) + rate * c
     return Decision("closed_form", c, low, high, corner_of(c, fit.horizon), total)
-
-
-def _interval(fit: EnvelopeFit, rate: float, drift: Drift | None) -> tuple[float, float]:
-    """Delta method on log c*; where alpha is not identified, c* along alpha's whole interval.
-
-    d log c*/d alpha = (1/alpha - log c*)/(alpha + 1), d log c*/d log K = 1/(alpha + 1), d log c*/d
-    log rate = -1/(alpha + 1); c* counted with the shift.
-    """
-    if fit.K <= 0:
-        return float("nan"), float("nan")
-    if not fit.identified:
-        ends = [optimal_depth(K, alpha, rate, fit.shift) for _, K, alpha in fit.path]
-        return min(min(ends), fit.horizon), min(max(ends), fit.horizon)
-    log_c = np.log(fit.alpha * fit.K / rate) / (fit.alpha + 1)
-    slope = np.array([0.0, 1.0, 1 / fit.alpha - log_c]) / (fit.alpha + 1)
-    variance = float(slope @ fit.covariance @ slope)
-    if drift is not None:
-        back = 1 / (fit.alpha + 1)
-        variance += back**2 * drift.variance - 2 * back * float(slope @ fit.influence @ drift.cross)
-    spread = np.sqrt(max(variance, 0.0))
-    half = float(norm.ppf(0.5 + fit.confidence / 2)) * spread
-    ends = np.exp(np.minimum(log_c + np.array([-half, half]), 700)) - fit.shift
-    low, high = np.clip(ends, 0, fit.horizon)
-    return float(low), float(high)
 
 
 def _steps(horizon: float) -> Array:
@@ -146,13 +99,11 @@ def argmin(
     tries = np.unique(np.clip([np.floor(c), np.ceil(c)], 1, int(fit.horizon)))
     totals = fit.mu(tries) + rate * tries
     best = int(np.argmin(totals))
-    low, high = _interval(fit, rate, drift)
-    if not np.isfinite(low):
-        low = high = float(tries[best])
+    low, high = interval_of_depth(fit, rate, drift)
     se = _se_of_gain(fit, tries[best], var_r, var_r_se, drift)
     found = _against_zero("argmin", fit, tries[best], totals[best], low, high, var_r, se)
     if fit.K <= 0 and found.low == 0.0:
-        return Decision("argmin", 0.0, 0.0, found.high, "zero", float(var_r))
+        return Decision("argmin", 0.0, 0.0, high, "zero", float(var_r))
     return found
 
 
