@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prehoc.config import (
     Config,
+    benchmark_config,
     digest,
     figures_config,
     fork_parts,
@@ -17,6 +18,7 @@ from prehoc.config import (
 )
 from prehoc.errors import InputError
 from prehoc.preflight import preflight
+from prehoc.synthetic.instances import INSTANCES
 
 TABLES = ["variance", "envelope", "c_star", "regimes"]
 LOCK = "envs/requirements.txt"
@@ -33,7 +35,19 @@ def load_config():
         sys.exit(f"prehoc: {error}")
 
 
+def exact_instances(resolved):
+    """The synthetic instances of the benchmarks; an unknown name stops here with one line."""
+    names = resolved.benchmark.instances
+    for name in names or []:
+        if name not in INSTANCES:
+            sys.exit(
+                f"prehoc: benchmark.instances: {name!r} is unknown; one of {', '.join(INSTANCES)}"
+            )
+    return list(INSTANCES) if names is None else names
+
+
 CONFIG = load_config()
+EXACT = exact_instances(CONFIG)
 TASKS = CONFIG.enabled()
 REAL = [t for t in TASKS if CONFIG.tasks[t].kind != "synthetic"]
 SYNTHETIC = [t for t in TASKS if CONFIG.tasks[t].kind == "synthetic"]
@@ -78,6 +92,12 @@ FIGURES_FILE = written(
     f"results/config/figures-{digest(figures_config(CONFIG))}.json",
     figures_config(CONFIG),
 )
+
+BENCHMARK_FILES = {
+    name: written(f"results/config/benchmark/{name}-{digest(payload)}.json", payload)
+    for name in ("lower_bound", "rates")
+    for payload in [benchmark_config(CONFIG, name)]
+}
 
 
 def stage_file(stage):

@@ -86,7 +86,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "risk": ("risk", "tables.py"),
     "decide": ("risk", "tables.py"),
     "figures": ("figures", "tables.py"),
-    "benchmark": ("benchmark", "predictors", "risk", "synthetic", "tables.py"),
+    "benchmark": ("benchmark", "predictors", "risk", "synthetic", "tables.py", "tasks/streams.py"),
 }
 
 
