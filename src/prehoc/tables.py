@@ -255,7 +255,7 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
             "winner_share": _float(ge=0, le=1),
             **{name: _int(1) for name in ("n", "replicates", "horizon")},
         },
-        ["family", "schedule", "rho", "h", "eta_0"],
+        ["family", "schedule", "rho", "h", "eta_0", "n"],
     ),
 }
 

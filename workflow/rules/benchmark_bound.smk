@@ -14,12 +14,12 @@ rule lower_bound:
         config=BENCHMARK_FILES["lower_bound"],
     output:
         "results/benchmark/bound/{instance}.csv",
-    wildcard_constraints:
-        instance=one_of(EXACT),
     log:
         "results/logs/lower_bound/{instance}.log",
     benchmark:
         "results/benchmarks/lower_bound/{instance}.tsv"
+    wildcard_constraints:
+        instance=one_of(EXACT),
     conda:
         "../../envs/analysis.yaml"
     threads: 1

@@ -100,7 +100,8 @@ def replicate(
     at = depths_of(process.horizon)
     drawn = process.simulate(runs, at, rng)
     u = residual(drawn.state, drawn.outcome, "last", confidence=confidence)
-    return fit_envelope(at, u.risk, u.nu, process.horizon, u.covariance, shift=SHIFT, confidence=confidence)
+    steps, last = at.astype(float), process.horizon
+    return fit_envelope(steps, u.risk, u.nu, last, u.covariance, shift=SHIFT, confidence=confidence)
 
 
 def winner(fit: EnvelopeFit) -> str:
@@ -118,53 +119,54 @@ def rates_table(
     eta_0: float,
     curvature: Sequence[float],
     controls: Sequence[Mapping[str, Any]],
+    control_runs: Sequence[int],
     confidence: float,
     seed: int,
 ) -> pd.DataFrame:
     """Table `rates`: every schedule with `replicates` experiments of `runs` runs each.
 
-    `seed` is the root of the streams.  Raises InputError for parameters that make no process.
+    Controls have a row for each number of runs in `control_runs`: how many it takes to see that no
+    power law holds.  `seed` is the root of the streams.
+    Raises InputError for parameters that make no process.
     """
     rows = []
     for case in schedules(rho, eta_0, curvature, controls):
         process = case.build(horizon, target_noise)
-        fits = []
-        for k in range(replicates):
-            words = np.random.SeedSequence([seed, *name_words(case.name), k])
-            rng = np.random.Generator(np.random.Philox(words))
-            fits.append(replicate(process, runs, confidence, rng))
-        alpha = np.array([f.alpha for f in fits])
-        low, high = (np.array([getattr(f, end) for f in fits]) for end in ("alpha_low", "alpha_high"))
-        limit = exact_alpha(process)
-        regular = np.isfinite(case.theory)
+        for n in control_runs if case.family == "control" else [runs]:
+            fits = []
+            for k in range(replicates):
+                words = np.random.SeedSequence([seed, *name_words(case.name), n, k])
+                rng = np.random.Generator(np.random.Philox(words))
+                fits.append(replicate(process, n, confidence, rng))
+            rows.append(_row(case, fits, exact_alpha(process)) | {"n": n, "horizon": horizon})
+    frame = pd.DataFrame(rows)
+    return tables.check("rates", frame[list(tables.SCHEMAS["rates"].columns)])
 
-        def cover(value: float, low: Array = low, high: Array = high) -> float:
-            return float(np.mean((low <= value) & (value <= high)))
 
-        won, times = Counter(winner(f) for f in fits).most_common(1)[0]
-        rows.append(
-            {
-                "family": case.family,
-                "schedule": case.schedule,
-                "rho": case.rho,
-                "h": case.h,
-                "eta_0": case.eta_0,
-                "theory": case.theory,
-                "alpha": alpha[0],
-                "alpha_low": low[0],
-                "alpha_high": high[0],
-                "alpha_mean": alpha.mean(),
-                "alpha_se": alpha.std(ddof=1) / np.sqrt(replicates),
-                "alpha_exact": limit,
-                "coverage": cover(case.theory) if regular else np.nan,
-                "coverage_exact": cover(limit) if regular else np.nan,
-                "identified": np.mean([f.identified for f in fits]),
-                "lack_of_fit_rate": np.mean([f.lack_of_fit_p < REJECT for f in fits]),
-                "winner": won,
-                "winner_share": times / replicates,
-                "n": runs,
-                "replicates": replicates,
-                "horizon": horizon,
-            }
-        )
-    return tables.check("rates", pd.DataFrame(rows))
+def _row(case: Schedule, fits: list[EnvelopeFit], limit: float) -> dict[str, Any]:
+    """What the replicates' fits say of one schedule; `limit` is alpha fitted to the exact risk."""
+    alpha, low, high = (np.array([getattr(f, key) for f in fits]) for key in
+                        ("alpha", "alpha_low", "alpha_high"))  # fmt: skip
+    regular, count = bool(np.isfinite(case.theory)), len(fits)
+    won, times = Counter(winner(f) for f in fits).most_common(1)[0]
+    return {
+        "family": case.family,
+        "schedule": case.schedule,
+        "rho": case.rho,
+        "h": case.h,
+        "eta_0": case.eta_0,
+        "theory": case.theory,
+        "alpha": alpha[0],
+        "alpha_low": low[0],
+        "alpha_high": high[0],
+        "alpha_mean": alpha.mean(),
+        "alpha_se": alpha.std(ddof=1) / np.sqrt(count),
+        "alpha_exact": limit,
+        "coverage": np.mean((low <= case.theory) & (case.theory <= high)) if regular else np.nan,
+        "coverage_exact": np.mean((low <= limit) & (limit <= high)) if regular else np.nan,
+        "identified": np.mean([f.identified for f in fits]),
+        "lack_of_fit_rate": np.mean([f.lack_of_fit_p < REJECT for f in fits]),
+        "winner": won,
+        "winner_share": times / count,
+        "replicates": count,
+    }

@@ -101,6 +101,9 @@ class Rates(Block):
     eta_0: Positive = Field(description="first step size in the flat direction")
     curvature: list[Annotated[float, Field(gt=0, lt=0.5)]] = Field(description="h eta_0 at rho = 1")
     controls: list[Control]
+    control_runs: Annotated[list[Annotated[int, Field(ge=MIN_RUNS)]], Field(min_length=1)] = Field(
+        description="runs at which the controls are judged"
+    )
 
 
 class Benchmark(Block):

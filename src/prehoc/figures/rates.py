@@ -28,6 +28,7 @@ WINNERS = {
     "flat": "flat",
     "late": "late-revealing",
 }
+SIZES = (2.4, 4.2, 6.4)  # markers of the controls, by the number of runs
 DODGE = 0.006  # in alpha: the families share values of the theory
 
 
@@ -42,17 +43,16 @@ def collect(table: pd.DataFrame) -> pd.DataFrame:
     """The drawn rows: panel `alpha`, one a family's schedule and kind; panel `fit`, one a control.
 
     Kinds: `one` (an experiment with its interval), `mean` (over replicates, +- 1.96 se) and `exact`
-    (fitted to the exact risk) with x the theory's alpha; `rejected`, x the share of experiments in
-    which lack of fit rejects a power law, `note` the law that wins and how often.
+    (fitted to the exact risk) with x the theory's alpha; `rejected`, x the share of experiments of
+    y runs in which lack of fit rejects a power law, `note` the law that wins by AIC and how often.
     """
     rows: list[dict[str, Any]] = []
     for row in table.to_dict("records"):
         base = {"task": name_of(row), "proxy": row["family"]}
         if row["family"] == "control":
             note = f"{WINNERS[row['winner']]} wins {100 * row['winner_share']:.0f}%"
-            rows.append(
-                base | {"panel": "fit", "kind": "rejected", "x": row["lack_of_fit_rate"], "note": note}
-            )
+            at = {"x": row["lack_of_fit_rate"], "y": row["n"], "note": note}
+            rows.append(base | {"panel": "fit", "kind": "rejected"} | at)
             continue
         at = base | {"panel": "alpha", "x": row["theory"]}
         one = {"y": row["alpha"], "low": row["alpha_low"], "high": row["alpha_high"]}
@@ -64,22 +64,18 @@ def collect(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _alpha(axis: Axes, part: pd.DataFrame) -> None:
-    top = 1.02 * float(max(part["high"].max(), part["y"].max(), 0.1))
+    one = part[part["kind"] == "one"]
+    top = 1.02 * float(max(one["high"].max(), one["x"].max()))
     axis.plot([0, top], [0, top], color=style.GREY, linewidth=0.8, zorder=1)
-    for i, family in enumerate(name for name in LABELS if (part["proxy"] == name).any()):
-        rows = part[part["proxy"] == family]
-        colour, shift = COLOURS[family], (2 * i - 1) * DODGE
-        one, mean, exact = (rows[rows["kind"] == kind] for kind in ("one", "mean", "exact"))
-        axis.vlines(one["x"] + shift, one["low"], one["high"], color=colour, linewidth=0.9, zorder=3)
-        axis.plot(one["x"] + shift, one["y"], MARKERS[family], color=colour, zorder=4)
-        axis.plot(mean["x"] + shift, mean["y"], MARKERS[family], color=colour, zorder=5, markersize=4.6,
-                  markerfacecolor="none", markeredgewidth=0.6)  # fmt: skip
-        axis.plot(exact["x"] + shift, exact["y"], "_", color=style.INK, zorder=6, markersize=6,
-                  markeredgewidth=0.8)  # fmt: skip
+    for i, family in enumerate(name for name in LABELS if (one["proxy"] == name).any()):
+        rows = one[one["proxy"] == family]
+        x, colour = rows["x"] + (2 * i - 1) * DODGE, COLOURS[family]
+        axis.vlines(x, rows["low"], rows["high"], color=colour, linewidth=0.9, zorder=3)
+        axis.plot(x, rows["y"], MARKERS[family], color=colour, zorder=4)
     axis.set_xlim(0, top)
     axis.set_ylim(0, top)
     axis.set_xlabel("theory's $\\alpha$")
-    axis.set_ylabel("fitted $\\alpha$")
+    axis.set_ylabel("fitted $\\alpha$, one experiment")
 
 
 def _bias(axis: Axes, part: pd.DataFrame) -> None:
@@ -96,52 +92,64 @@ def _bias(axis: Axes, part: pd.DataFrame) -> None:
                   markersize=4.0, markerfacecolor="white", markeredgewidth=0.7)  # fmt: skip
     axis.set_xlim(0, 1.06)
     axis.set_xlabel("theory's $\\alpha$")
-    axis.set_ylabel("fitted $-$ theory's $\\alpha$")
+    axis.set_ylabel("mean fitted $-$ theory's $\\alpha$")
 
 
-def _controls(axis: Axes, part: pd.DataFrame) -> None:
-    places = np.arange(len(part))[::-1]
-    axis.barh(places, part["x"], height=0.42, color=COLOURS["control"], zorder=2)
+def _controls(axis: Axes, part: pd.DataFrame) -> list[Line2D]:
+    """A row a control, a dot a number of runs; returns the handles of its key."""
+    tasks, counts = list(dict.fromkeys(part["task"])), sorted(part["y"].unique())
+    for row, task in enumerate(reversed(tasks)):
+        of = part[part["task"] == task].sort_values("y")
+        axis.hlines(row, 0, 1, color="#E4E4E4", linewidth=0.6, zorder=1, clip_on=False)
+        for x, count in zip(of["x"], of["y"], strict=True):
+            size = SIZES[min(counts.index(count), len(SIZES) - 1)]
+            axis.plot(x, row, "o", markersize=size, markerfacecolor="none", zorder=3, clip_on=False,
+                      color=style.INK, markeredgewidth=0.7)  # fmt: skip
+        text = f"{task}: {of['note'].iloc[-1]}"
+        axis.text(0.0, row + 0.26, text, fontsize=style.SMALL, va="bottom", ha="left")
     axis.set_xlim(0, 1)
-    axis.set_ylim(-0.6, len(part) - 0.3)
+    axis.set_ylim(-0.5, len(tasks) - 0.1)
     axis.set_yticks([])
+    axis.grid(False)
+    axis.spines["left"].set_visible(False)
     axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:g}%"))
-    for y, task, note in zip(places, part["task"], part["note"], strict=True):
-        axis.text(0.0, y + 0.26, f"{task}: {note}", fontsize=style.SMALL, va="bottom", ha="left")
-    axis.set_xlabel("power law rejected ($p < .01$)")
+    axis.set_xlabel("experiments in which the power law is rejected")
+    return [
+        Line2D([], [], linestyle="none", marker="o", markerfacecolor="none", markeredgewidth=0.7,
+               color=style.INK, markersize=SIZES[min(i, len(SIZES) - 1)], label=f"{count:g} runs")
+        for i, count in enumerate(counts)
+    ]  # fmt: skip
 
 
 def _render(frame: pd.DataFrame, column: str) -> Figure:
     with style.context(column) as wide:
         if frame.empty:
             return layout.nothing(wide, "No schedule was benchmarked.")
-        count, foot, head = (3, 0.62, 0.14) if wide > 5 else (1, 0.85, 0.14)
-        size, gap = (wide - 0.5 - 0.1 - (count - 1) * 0.5) / count, 0.5
-        rows = 3 // count
-        tall = head + rows * size + (rows - 1) * gap + foot
+        abreast = wide > 5
+        foot, head, left, right, gap = (0.62 if abreast else 1.15), 0.14, 0.42, 0.16, 0.5
+        size = (wide - left - right - 2 * gap) / 3 if abreast else wide - left - right
+        tall = head + size + foot if abreast else head + 3 * size + 2 * gap + foot
         made = style.figure(wide, tall)
         axes = []
         for i in range(3):
-            row, place = divmod(i, count)
-            x, y = 0.5 + place * (size + gap), tall - head - size - row * (size + gap)
-            axes.append(made.add_axes((x / wide, y / tall, size / wide, size / tall)))
+            x = left + (i * (size + gap) if abreast else 0)
+            y = tall - head - size - (0 if abreast else i * (size + gap))
+            start = 0.28 if abreast and i == 2 else 0.0  # this panel has no ticks at its left
+            axes.append(made.add_axes(((x - start) / wide, y / tall, (size + start) / wide, size / tall)))
         known, controls = frame[frame["panel"] == "alpha"], frame[frame["panel"] == "fit"]
-        _alpha(axes[0], known)
-        _bias(axes[1], known)
-        _controls(axes[2], controls)
         handles = [
             Line2D([], [], color=COLOURS[family], marker=MARKERS[family], linewidth=0.9, label=text)
             for family, text in LABELS.items()
             if (known["proxy"] == family).any()
         ]
-        handles += [
-            Line2D([], [], linestyle="none", marker="o", markerfacecolor="none", markersize=4.6,
-                   markeredgewidth=0.6, color=style.INK, label="open: mean over replicates"),
-            Line2D([], [], linestyle="none", marker="_", markersize=6, color=style.INK,
-                   label="tick, line: fitted to the exact risk"),
-        ]  # fmt: skip
-        made.legend(handles=handles, loc="lower center", ncols=4 if wide > 5 else 1,
-                    fontsize=style.SMALL, borderaxespad=0.2)  # fmt: skip
+        if len(known):
+            _alpha(axes[0], known)
+            _bias(axes[1], known)
+            handles.append(Line2D([], [], color=style.INK, linewidth=0.8, label="fitted to the exact risk"))
+        if len(controls):
+            handles += _controls(axes[2], controls)
+        made.legend(handles=handles, loc="lower center", ncols=6 if abreast else 2,
+                    fontsize=style.SMALL, borderaxespad=0.2, columnspacing=1.0)  # fmt: skip
         return made
 
 
