@@ -70,6 +70,14 @@ def test_exact_curve_at_rho_one_has_alpha_1_minus_2_h_eta(product):
     )  # h eta_0 alone counts
 
 
+@pytest.mark.parametrize(
+    "case", schedules([0.55, 0.75, 1.0], 0.5, [0.05, 0.25, 0.45], []), ids=lambda c: c.name
+)
+def test_the_bias_is_that_of_the_first_steps(case):
+    """From depth 16 on the exact curve has the theory's alpha within .003, at no longer a horizon."""
+    assert exact_alpha(case.build(T, 0.1), 16) == pytest.approx(case.theory, abs=0.003)
+
+
 @pytest.mark.parametrize("case", schedules([0.6, 0.75, 0.9], 0.5, [0.15], []), ids=lambda c: c.name)
 def test_intervals_cover_the_theory(case):
     """60 experiments: a true 95 % gives under 51 hits once in 1,000."""

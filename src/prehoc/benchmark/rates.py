@@ -86,9 +86,10 @@ def depths_of(horizon: int) -> Index:
     return np.union1d(powers, [horizon]).astype(np.int64)
 
 
-def exact_alpha(process: LinearGaussian) -> float:
-    """The alpha fitted to the exact risk: what infinitely many runs give at this horizon."""
+def exact_alpha(process: LinearGaussian, first: int = 1) -> float:
+    """The alpha fitted to the exact risk from depth `first` on: what infinitely many runs give."""
     at = depths_of(process.horizon)
+    at = at[at >= first]
     risk, nu = process.exact_risk(at, "state"), np.full(len(at), 1e6)
     return fit_envelope(at.astype(float), risk, nu, process.horizon, shift=SHIFT).alpha
 
