@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from prehoc.figures import layout, style
 
@@ -30,7 +31,8 @@ LABELS = {
 }
 COLOURS = dict(zip(LABELS, (*style.PALETTE, "#7F7F7F", "#000000"), strict=True))
 MARKERS = dict(zip(LABELS, (*style.MARKERS, "x", "+"), strict=True))
-ROOM = 2.0  # a panel ends at this many times its highest exact risk: what is worse leaves it
+ROOM = 1.6  # a panel ends at this many times its highest exact risk: what is worse leaves it
+NARROW = 8.0  # below this ratio of its ends an axis has more ticks than the decades' 1, 2, 5
 
 
 def collect(table: pd.DataFrame) -> pd.DataFrame:
@@ -66,6 +68,8 @@ def _panel(axis: Axes, part: pd.DataFrame) -> None:
     axis.set_ylim(low, top)
     layout.log_axis(axis.xaxis, first / 1.4, last * 1.4)
     layout.log_axis(axis.yaxis, low, top)
+    if top / low < NARROW:
+        axis.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
     axis.plot(exact["x"], exact["y"], color=style.INK, linewidth=3.2, alpha=0.3, zorder=2,
               solid_capstyle="round")  # fmt: skip
     axis.plot(bound["x"], bound["y"], color=style.INK, linewidth=0.9, linestyle=(0, (3, 1.5)), zorder=3)
