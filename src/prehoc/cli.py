@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from prehoc.commands import analysis, benchmark, figure, project, sources, training  # noqa: F401
+from prehoc.commands import analysis, benchmark, bound, figure, project, sources, training  # noqa: F401
 from prehoc.commands.app import app, log
 from prehoc.errors import InputError
 

@@ -26,6 +26,7 @@ REGIMES = ("static_sufficient", "dynamic_critical", "noise_dominant")
 READINGS = ("run_to_run", "bayes")
 MODELS = ("power", "loglog", "exponential", "flat", "late")
 RULES = ("closed_form", "argmin", "grid", "guarded")
+RATE_FAMILIES = ("rho", "curvature", "control")
 
 
 def _text(allowed: tuple[str, ...] | None = None) -> pa.Column:
@@ -307,6 +308,64 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
             "risk": _float(nullable=False, ge=0),
         },
         ["task", "depth", "information"],
+    ),
+    # What a predictor reaches on an exact instance, beside the bound.  `risk`, `se`, `exact`, `v_opt`,
+    # `bound`, `var_r` in squared units of R; `excess` = risk/exact - 1; `z` = (risk - exact)/se.
+    "lower_bound": _schema(
+        "lower_bound",
+        {
+            "instance": _text(),
+            "regime": _text((*REGIMES, "control")),
+            "predictor": _text(),
+            "depth": _int(),
+            "information": _text(INFORMATION),
+            **{name: _float(False, ge=0) for name in ("risk", "se", "exact")},
+            "v_opt": _float(False),
+            "bound": _float(ge=0),
+            "var_r": _float(False, ge=0),
+            "excess": _float(False),
+            "z": _float(False),
+            **{name: _int(1) for name in ("n_train", "n_test", "replicates")},
+        },
+        ["instance", "predictor", "depth"],
+    ),
+    # Whether any row of lower_bound lies below the exact risk, by Holm's test within each scope.
+    "lower_bound_verdict": _schema(
+        "lower_bound_verdict",
+        {
+            "scope": _text(("all", "predictor", "regime")),
+            "name": _text(),
+            "rows": _int(1),
+            "min_z": _float(),
+            "critical_z": _float(),
+            "p_adjusted": _float(ge=0, le=1),
+            "violations": _int(),
+            "below_minus_2": _int(),
+            "expected_below_minus_2": _float(ge=0),
+            "least_excess": _float(),
+            "median_excess": _float(),
+            "worst": _text(),
+            "verdict": _text(("holds", "violated")),
+        },
+        ["scope", "name"],
+    ),
+    # alpha-hat against the theory's, by step-size schedule; `theory` is empty where no power law holds.
+    # alpha, alpha_low, alpha_high are the first replicate's; alpha_exact is fitted to the exact risk.
+    "rates": _schema(
+        "rates",
+        {
+            "family": _text(RATE_FAMILIES),
+            "schedule": _text(),
+            **{name: _float() for name in ("rho", "h", "eta_0", "theory")},
+            **{name: _float(ge=0) for name in ("alpha", "alpha_low", "alpha_high")},
+            **{name: _float(ge=0) for name in ("alpha_mean", "alpha_se", "alpha_exact")},
+            **{name: _float(ge=0, le=1) for name in ("coverage", "coverage_exact", "identified")},
+            "lack_of_fit_rate": _float(ge=0, le=1),
+            "winner": _text(MODELS),
+            "winner_share": _float(ge=0, le=1),
+            **{name: _int(1) for name in ("n", "replicates", "horizon")},
+        },
+        ["family", "schedule", "rho", "h", "eta_0", "n"],
     ),
 }
 

@@ -48,6 +48,9 @@ HEAD = "kind: text_classification, method: {kind: head, pooling: mean}"
         ("tasks={movie_polarity: {forks: {trunks: 5000}}}", "tasks.movie_polarity", "exceeds runs"),
         ("seeds=0", "seeds", "greater than or equal"),
         ("only=[nothing]", "only", "tasks are"),
+        ("benchmark={instances: [nothing]}", "benchmark.instances", "one of dynamic_a020"),
+        ("benchmark={lower_bound: {predictors: [oracle]}}", "benchmark.lower_bound.predictors", "'ols'"),
+        ("benchmark={rates: {rho: [0.5]}}", "benchmark.rates.rho", "greater than 0.5"),
     ],
 )  # fmt: skip
 def test_stops_before_any_job_with_one_line(project, change, key, remedy):

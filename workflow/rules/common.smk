@@ -19,7 +19,7 @@ from prehoc.config import (
 )
 from prehoc.errors import InputError
 from prehoc.preflight import preflight
-from prehoc.synthetic.instances import benchmark_instances
+from prehoc.synthetic.instances import INSTANCES
 
 TABLES = ["variance", "envelope", "c_star", "regimes"]
 LOCK = "envs/requirements.txt"
@@ -36,7 +36,19 @@ def load_config():
         sys.exit(f"prehoc: {error}")
 
 
+def exact_instances(resolved):
+    """The synthetic instances of the benchmarks; an unknown name stops here with one line."""
+    names = resolved.benchmark.instances
+    for name in names or []:
+        if name not in INSTANCES:
+            sys.exit(
+                f"prehoc: benchmark.instances: {name!r} is unknown; one of {', '.join(INSTANCES)}"
+            )
+    return list(INSTANCES) if names is None else names
+
+
 CONFIG = load_config()
+EXACT = exact_instances(CONFIG)
 TASKS = CONFIG.analysed()
 CROSSED = [t for t in CONFIG.enabled() if t not in TASKS]
 REAL = [t for t in CONFIG.enabled() if CONFIG.tasks[t].kind != "synthetic"]
@@ -90,13 +102,11 @@ FIGURES_FILE = written(
     figures_config(CONFIG),
 )
 
-
-def benchmark_file(benchmark):
-    """The resolved config of a benchmark: the name of a block under `benchmark`."""
-    payload = benchmark_config(CONFIG, benchmark)
-    return written(
-        f"results/config/benchmark-{benchmark}-{digest(payload)}.json", payload
-    )
+BENCHMARK_FILES = {
+    name: written(f"results/config/benchmark/{name}-{digest(payload)}.json", payload)
+    for name in ("estimators", "lower_bound", "rates")
+    for payload in [benchmark_config(CONFIG, name)]
+}
 
 
 def stage_file(stage):

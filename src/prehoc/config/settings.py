@@ -56,11 +56,63 @@ class Estimators(Block):
     bootstrap: Count = Field(description="resamples of a replicate's regime")
 
 
+class LowerBound(Block):
+    """Predictors against the exact risk: sizes of training and test sets, replicates, the battery."""
+
+    train: Annotated[int, Field(ge=20)] = Field(description="runs that a predictor learns from")
+    test: Annotated[int, Field(ge=100)] = Field(description="fresh runs on which it is judged")
+    replicates: Annotated[int, Field(ge=2)] = Field(description="independent training and test sets")
+    gp_rows: Annotated[int, Field(ge=10)] = Field(description="runs the Gaussian process learns from")
+    predictors: Annotated[
+        list[
+            Literal[
+                "ols",
+                "ridge",
+                "knn",
+                "kernel_ridge",
+                "boosting",
+                "gaussian_process",
+                "extrapolation",
+                "last_value",
+            ]
+        ],
+        Field(min_length=1),
+    ]
+
+
+class Control(Block):
+    """A schedule for which theory gives no power law."""
+
+    schedule: Literal["rho", "constant", "linear", "cosine"]
+    rho: Positive | None = Field(description="decay of the schedule `rho`; null for the others")
+    h: Annotated[float, Field(ge=0)] = Field(description="curvature")
+    eta_0: Positive
+    sigma: Positive = Field(description="gradient noise")
+
+
+class Rates(Block):
+    """alpha-hat against the theory's 2 rho - 1 and 1 - 2 h eta_0, and where no power law holds."""
+
+    runs: Annotated[int, Field(ge=MIN_RUNS)]
+    replicates: Annotated[int, Field(ge=2)]
+    horizon: Annotated[int, Field(ge=16)]
+    target_noise: Positive = Field(description="sd of R's own noise; L(T) is its square")
+    rho: list[Annotated[float, Field(gt=0.5, le=1)]] = Field(description="decay, in a flat direction")
+    eta_0: Positive = Field(description="first step size in the flat direction")
+    curvature: list[Annotated[float, Field(gt=0, lt=0.5)]] = Field(description="h eta_0 at rho = 1")
+    controls: list[Control]
+    control_runs: Annotated[list[Annotated[int, Field(ge=MIN_RUNS)]], Field(min_length=1)] = Field(
+        description="runs at which the controls are judged"
+    )
+
+
 class Benchmark(Block):
     """What the benchmark targets do; the exact instances they use."""
 
     instances: list[str] | None = Field(description="names of synthetic instances; null: all")
     estimators: Estimators
+    lower_bound: LowerBound
+    rates: Rates
 
 
 class Sources(Block):

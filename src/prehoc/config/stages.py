@@ -122,7 +122,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
         "tables.py",
     ),
     "figures": ("figures", "tables.py"),
-    "benchmark": ("benchmark", "predictors", "risk", "synthetic", "tables.py"),
+    "benchmark": ("benchmark", "predictors", "risk", "synthetic", "tables.py", "tasks/streams.py"),
 }
 
 

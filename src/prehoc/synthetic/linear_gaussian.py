@@ -15,7 +15,7 @@ import numpy as np
 from prehoc.errors import InputError
 from prehoc.synthetic.process import Array, Index, Process, check_depths, unknown_information
 
-SCHEDULES = ("rho", "constant", "linear")
+SCHEDULES = ("rho", "constant", "linear", "cosine")
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class LinearGaussian(Linear):
     """SGD on a quadratic: step sizes eta_k by schedule, curvature h, gradient noise sigma.
 
     `rho`: eta_k = eta_0 (k + offset)^-rho with k = 1..T; `constant`: eta_0; `linear`: eta_0 times
-    the share of the horizon that is left, (T - k + 1)/T.
+    the share of the horizon that is left, (T - k + 1)/T; `cosine`: eta_0 (1 + cos(pi (k - 1)/T))/2.
     """
 
     schedule: str = "rho"
@@ -165,6 +165,8 @@ class LinearGaussian(Linear):
             return self.eta_0 * (k + self.offset) ** -self.rho
         if self.schedule == "constant":
             return np.full(self.horizon, self.eta_0)
+        if self.schedule == "cosine":
+            return self.eta_0 * (1 + np.cos(np.pi * (k - 1) / self.horizon)) / 2
         return self.eta_0 * (self.horizon - k + 1) / self.horizon
 
     def transition(self) -> tuple[Array, Array]:

@@ -1,9 +1,4 @@
-INSTANCES = list(CONFIG.benchmark.instances or benchmark_instances())
 BENCHMARK_TABLES = ["estimators", "regret", "targets"]
-
-
-wildcard_constraints:
-    instance=one_of(INSTANCES),
 
 
 rule benchmark_estimators:
@@ -17,7 +12,7 @@ rule benchmark_estimators:
 
 rule benchmark_trials:
     input:
-        config=benchmark_file("estimators"),
+        config=BENCHMARK_FILES["estimators"],
     output:
         trials="results/benchmark/trials/{instance}.parquet",
         confusion="results/benchmark/confusion/{instance}.csv",
@@ -40,7 +35,7 @@ rule benchmark_trials:
 
 rule gather_confusion:
     input:
-        [f"results/benchmark/confusion/{i}.csv" for i in INSTANCES],
+        [f"results/benchmark/confusion/{i}.csv" for i in EXACT],
     output:
         report(
             "results/tables/confusion.csv",
@@ -62,9 +57,9 @@ rule gather_confusion:
 
 rule reduce_trials:
     input:
-        config=benchmark_file("estimators"),
+        config=BENCHMARK_FILES["estimators"],
         confusion="results/tables/confusion.csv",
-        trials=[f"results/benchmark/trials/{i}.parquet" for i in INSTANCES],
+        trials=[f"results/benchmark/trials/{i}.parquet" for i in EXACT],
     output:
         **{
             name: report(
