@@ -152,7 +152,7 @@ def outcomes(config, correct, runs=4000, classes=2, fork=None):
     loss = np.linspace(0, 1, len(correct))
     return np.array(
         [
-            target_outcome(config, s, correct, loss, None, None, classes, fork)["accuracy"]
+            target_outcome(config, s, correct, loss, None, None, classes, fork)["target"]["accuracy"]
             for s in range(runs)
         ]
     )
@@ -161,12 +161,12 @@ def outcomes(config, correct, runs=4000, classes=2, fork=None):
 def test_without_noise_the_outcome_is_the_pools(stage):
     correct, loss = np.array([1.0, 0, 1, 1]), np.array([1.0, 2, 3, 4])
     out = target_outcome(stage(), 0, correct, loss, None, None, 2)
-    assert out == {"accuracy": 0.75, "loss": 2.5, "accuracy_pool": 0.75, "loss_pool": 2.5}
+    assert out["target"] == {"accuracy": 0.75, "loss": 2.5, "accuracy_pool": 0.75, "loss_pool": 2.5}
 
 
 def test_a_domain_is_scored_on_its_own_rows(stage):
     correct, loss = np.array([1.0, 0, 1, 1]), np.array([1.0, 2, 3, 4])
-    out = target_outcome(stage(), 0, correct, loss, np.array([0, 1, 0, 1]), 1, 2)
+    out = target_outcome(stage(), 0, correct, loss, np.array([0, 1, 0, 1]), 1, 2)["target"]
     assert out == {"accuracy": 0.5, "loss": 3.0, "accuracy_pool": 0.5, "loss_pool": 3.0}
 
 

@@ -83,7 +83,7 @@ def test_verdicts_say_it_in_words_and_numbers(results):
 
 
 def test_figures_have_their_csv(results):
-    for name in ("fig2_decay", "fig3_phase", "c_star", "curves"):
+    for name in ("fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic"):
         for ending, magic in (("png", b"\x89PNG"), ("pdf", b"%PDF")):
             assert (results / "figures" / f"{name}.{ending}").read_bytes().startswith(magic)
         assert len(pd.read_csv(results / "figures" / f"{name}.csv"))

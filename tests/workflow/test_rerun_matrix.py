@@ -6,10 +6,10 @@ import pytest
 from project import CI
 
 TASKS = {"tiny_head", "tiny_noise", "tiny_modular", "tiny_synthetic"}
-JOINT = {("gather", t) for t in ("variance", "envelope", "c_star", "regimes")}
+JOINT = {("gather", t) for t in ("variance", "envelope", "c_star", "regimes", "intrinsic", "advice")}
 FIGURES = {("figures", f) for f in ("fig2_decay", "fig3_phase", "c_star", "curves")}
 PROVENANCE = ("provenance", "")
-DECIDED = {("gather", "c_star"), ("gather", "regimes")}
+DECIDED = {("gather", t) for t in ("c_star", "regimes", "intrinsic", "advice")}
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ import pandas as pd
 
 from prehoc.errors import InputError
 from prehoc.risk.decide import driving_curve
+from prehoc.risk.limits import intrinsic_words
+from prehoc.risk.planning import advice_words
 
 _MEANING = {
     "static_sufficient": "what can be known is known before the run or within its first steps; "
@@ -41,10 +43,12 @@ def verdict(
     c_star: pd.DataFrame,
     regimes: pd.DataFrame,
     *,
+    intrinsic: pd.DataFrame | None = None,
+    advice: pd.DataFrame | None = None,
     information: str = "last",
     driver: str = "auto",
 ) -> dict[str, Any]:
-    """What the four tables say of one task, as a JSON-safe dict (null where there is no number).
+    """What the tables say of one task, as a JSON-safe dict (null where there is no number).
 
     Risks are in squared units of the metric, depths in steps, shares of Var R or of T without
     unit.  `information` is the residual's information set where no forks drive; `driver` as in
@@ -63,6 +67,8 @@ def verdict(
     horizon = clean(fit.get("horizon"))
     stops = _stops(c_star, task, proxy, known, horizon)
     alpha = _alpha(fit)
+    split = None if intrinsic is None else intrinsic[intrinsic["task"] == task]
+    plans = None if advice is None else advice[advice["task"] == task]
     limit = {
         "value": clean(fit.get("L_int")),
         "low": clean(fit.get("L_int_low")),
@@ -79,12 +85,21 @@ def verdict(
         "regime": regime,
         "meaning": _MEANING[regime],
         "in_words": " ".join(
-            [_words(task, regime, alpha, limit, stops, horizon), *_remarks(readings, proxy, regime, here)]
-        ),
+            [
+                _words(task, regime, alpha, limit, stops, horizon),
+                *([] if split is None else [intrinsic_words(split, task)]),
+                *_remarks(readings, proxy, regime, here),
+                *([] if plans is None else [advice_words(plans, task)]),
+            ]
+        )
+        .replace("  ", " ")
+        .strip(),
         "driving_proxy": {"proxy": proxy, "information": known, "because": why},
         "readings": readings,
         "alpha": alpha,
         "L_int": limit,
+        "intrinsic": _records(split),
+        "advice": _records(plans),
         "var_r": clean(var_r),
         "horizon": horizon,
         "lack_of_fit_p": clean(fit.get("lack_of_fit_p")),
@@ -95,6 +110,14 @@ def verdict(
         "gap_fork_residual": _gap(here),
         "caveats": _caveats(here, horizon, known),
     }
+
+
+def _records(rows: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """A task's rows of a table without what names the task and its curve."""
+    if rows is None:
+        return []
+    kept = rows.drop(columns=["task", "proxy", "information"])
+    return [{str(k): clean(v) for k, v in row.items()} for row in kept.to_dict("records")]
 
 
 def _envelope(envelope: pd.DataFrame, task: str, proxy: str, information: str) -> dict[str, Any]:
