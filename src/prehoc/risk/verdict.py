@@ -11,6 +11,7 @@ from prehoc.errors import InputError
 from prehoc.risk.decide import driving_curve
 from prehoc.risk.limits import intrinsic_words
 from prehoc.risk.planning import advice_words
+from prehoc.risk.stopped import NOTE
 
 _MEANING = {
     "static_sufficient": "what can be known is known before the run or within its first steps; "
@@ -108,7 +109,7 @@ def verdict(
         "runs": int(here.loc[here["proxy"] != "fork", "n"].max()) if len(here) else None,
         "failure_rate": clean(here.loc[here["proxy"] != "fork", "failure_rate"].max()),
         "gap_fork_residual": _gap(here),
-        "caveats": _caveats(here, horizon, known),
+        "caveats": _caveats(here, horizon, known) + _stopped(envelope, task),
     }
 
 
@@ -142,7 +143,7 @@ def _alpha(fit: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reason(note: str) -> str:
-    parts = [p for p in note.split("; ") if not p.startswith("AIC weight")]
+    parts = [p for p in note.split("; ") if not p.startswith(("AIC weight", NOTE, "later depths"))]
     return "; ".join(p.removeprefix("not identified: ") for p in parts)
 
 
@@ -217,6 +218,13 @@ def _caveats(here: pd.DataFrame, horizon: Any, information: str) -> list[str]:
     if lost > 0:
         notes.append(f"{lost:.1%} of runs or forks failed; all numbers hold for those that did not")
     return notes
+
+
+def _stopped(envelope: pd.DataFrame, task: str) -> list[str]:
+    """Which depths were left out because runs had stopped by then, from the envelope's notes."""
+    notes = envelope.loc[envelope["task"] == task, "note"]
+    found = [n[n.index(NOTE) :] for n in notes if NOTE in n]
+    return found[:1]
 
 
 def lost_verdict(task: str, variance: pd.DataFrame) -> dict[str, Any]:
