@@ -255,6 +255,14 @@ def check(name: str, frame: pd.DataFrame, source: str | Path = "") -> pd.DataFra
     extra = [c for c in frame.columns if c not in columns]
     if extra:
         raise InputError(f"{where}table {name!r} has unknown column(s) {extra}; remove them")
+    for column, spec in schema.columns.items():
+        given = frame[column]
+        if str(spec.dtype) == "int64" and given.dtype.kind == "f":
+            odd = given[~(given % 1 == 0)]
+            if len(odd):
+                raise InputError(
+                    f"{where}table {name!r}: column {column!r} takes whole numbers, not {odd.iloc[0]}"
+                )
     try:
         text = {c: "str" for c, spec in schema.columns.items() if str(spec.dtype).startswith("str")}
         kept = frame[columns].reset_index(drop=True)

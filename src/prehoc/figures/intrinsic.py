@@ -19,9 +19,9 @@ NAME = "intrinsic"
 OUTSIDE = "no part of this L_int"
 _LOOK = {
     "target_sampling": (style.PALETTE[4], "", "target sampling"),
-    "other": (style.PALETTE[1], "", "other evaluation (label noise, domain)"),
+    "other": (style.PALETTE[1], "", "label noise, drawn domain"),
     "remainder": (style.PALETTE[0], "", "remainder of $L_{int}$"),
-    "interaction": ("#FFFFFF", "////", "fixed target set: another would not repeat this"),
+    "interaction": ("#FFFFFF", "////", "particular to the fixed target set"),
     "reducible": ("#E4E4E4", "", "reducible: known by $T$"),
 }
 
@@ -65,8 +65,7 @@ def _pieces(base: dict[str, Any], part: pd.DataFrame, share: float) -> list[dict
     for kind, size in sizes.items():
         rows.append(base | {"kind": kind, "y": size, "low": at, "high": at + max(size, 0.0)})
         at += max(size, 0.0)
-    left = 1 - share - max(sizes.get("interaction", 0.0), 0.0)
-    rows.append(base | {"kind": "reducible", "y": 1 - share, "low": at, "high": at + max(left, 0.0)})
+    rows.append(base | {"kind": "reducible", "y": 1 - share, "low": at, "high": max(at, 1.0)})
     return rows
 
 
@@ -86,8 +85,8 @@ def _bars(axis: Axes, frame: pd.DataFrame, tasks: list[str]) -> None:
                           edgecolor=style.GREY if hatch else "none", linewidth=0.3, zorder=2)  # fmt: skip
         negative = part.loc[(part["kind"] == "remainder") & (part["y"] < 0), "y"]
         for value in negative:
-            axis.text(float(part["high"].max()) + 0.01, place, f"remainder {value:.2f}", va="center",
-                      fontsize=style.SMALL)  # fmt: skip
+            text = f"remainder {value:.2f}".replace("-", "\N{MINUS SIGN}")
+            axis.text(0.99, place, text, ha="right", va="center", fontsize=style.SMALL, zorder=4)
 
 
 def _render(frame: pd.DataFrame, column: str) -> Figure:
@@ -99,7 +98,7 @@ def _render(frame: pd.DataFrame, column: str) -> Figure:
         high = head + foot + row * len(tasks)
         made = style.figure(wide, high)
         names = [_name(frame, t) for t in tasks]
-        left = min(0.06 * max(map(len, names)) + 0.1, 0.4 * wide)
+        left = min(0.046 * max(map(len, names)) + 0.1, 0.4 * wide)
         axis = made.add_axes((left / wide, foot / high, 1 - (left + 0.12) / wide, row * len(tasks) / high))
         _bars(axis, frame, tasks)
         axis.set_yticks(range(len(tasks)), names)

@@ -14,7 +14,7 @@ from prehoc.errors import InputError, TooFewRunsError
 from prehoc.risk import proxies
 from prehoc.risk.forks import fork
 from prehoc.risk.proxies import MIN_RUNS, Estimate
-from prehoc.risk.stopped import NOTE, first_stop, refuse_censored
+from prehoc.risk.stopped import NOTE, first_stop, refuse_censored, refuse_infinite
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -108,6 +108,8 @@ def split_tasks(
         name = str(task)
         given = horizons.get(name) if isinstance(horizons, Mapping) else horizons
         branch = forks[(forks["task"] == name) & (forks["metric"] == metric)]
+        refuse_infinite(name, "runs", part)
+        refuse_infinite(name, "forks", branch)
         yield _task(name, part, branch, draws[draws["task"] == name], given)
 
 

@@ -185,5 +185,5 @@ def intrinsic_words(table: pd.DataFrame, task: str) -> str:
     if np.isfinite(part.get("remainder", np.nan)):
         var_r = float(total["value"].iloc[0] / total["share_of_var_r"].iloc[0])
         ends = [float(used[e]["remainder"]) / var_r for e in ("low", "high")]
-        text += f"; of L_int {part['remainder']:.0%} of Var R remains ({ends[0]:.0%} to {ends[1]:.0%})"
+        text += f", the rest of L_int {part['remainder']:.0%} ({ends[0]:.0%} to {ends[1]:.0%})"
     return text + "."

@@ -116,4 +116,4 @@ def advice_words(table: pd.DataFrame, task: str) -> str:
     goal = "find alpha" if "not identified" in one["note"] else "halve the interval of alpha"
     further = f"{one['further_runs']:.0f} further {what}" if one["further_runs"] else f"no further {what}"
     depths = "the same depths" if one["option"] == "seeds" else f"depths {one['depths']}"
-    return f"To {goal}: {further} at {depths} ({one['steps']:.3g} steps)."
+    return f"To {goal}: {further} at {depths} ({one['steps']:,.0f} steps)."

@@ -1,4 +1,4 @@
-"""Runs that stopped before the horizon without failing: refused where that picks R, else noted.
+"""Runs whose R is no number to average: infinite values, and runs that stopped before the horizon.
 
 A run that stops when it reaches its target has that target as R: Var R is then the stopping rule's, not
 the fine-tune's.  Where R was read at one horizon for every run, though trajectories end early (steps to
@@ -24,6 +24,17 @@ _REMEDY = (
 def _listed(depths: list[int]) -> str:
     shown = ", ".join(map(str, depths[:5]))
     return f"{shown} and {len(depths) - 5} more" if len(depths) > 5 else shown
+
+
+def refuse_infinite(task: str, table: str, rows: pd.DataFrame) -> None:
+    """Raise InputError where a value of a task's rows is infinite: a run that broke down has none."""
+    bad = rows[np.isinf(rows["value"].to_numpy(float))]
+    if len(bad):
+        one = bad.iloc[0]
+        raise InputError(
+            f"task {task!r}: {len(bad)} of the values in {table} are infinite, the first of seed "
+            f"{one['seed']} at depth {one['depth']}; mark the run as failed (a null value) instead"
+        )
 
 
 def refuse_censored(task: str, runs: pd.DataFrame, horizon: int | None) -> None:
