@@ -7,7 +7,7 @@ from project import CI
 
 TASKS = {"tiny_head", "tiny_noise", "tiny_modular", "tiny_synthetic"}
 JOINT = {("gather", t) for t in ("variance", "envelope", "c_star", "regimes", "intrinsic", "advice")}
-FIGURES = {("figures", f) for f in ("fig2_decay", "fig3_phase", "c_star", "curves")}
+FIGURES = {("figures", f) for f in ("fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic")}
 PROVENANCE = ("provenance", "")
 DECIDED = {("gather", t) for t in ("c_star", "regimes", "intrinsic", "advice")}
 
