@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from prehoc import tables
-from prehoc.risk.advice import Present, advise, alpha_sd, at_alpha, best_depths, extend, steps_for
+from prehoc.risk.advice import (
+    Present,
+    advise,
+    alpha_sd,
+    at_alpha,
+    best_depths,
+    extend,
+    steps_for,
+    unseen_fall,
+)
 from prehoc.risk.envelope import fit_envelope
 from prehoc.risk.forks import fork
 from prehoc.risk.pipeline import advice_table, variance_table
@@ -117,10 +126,14 @@ def test_a_horizon_that_cannot_be_measured_is_not_advised():
 
 def test_where_the_risk_does_not_fall_no_number_of_seeds_helps():
     depth = 2.0 ** np.arange(11)
-    (only,) = advise(fit_envelope(depth, np.linspace(0.5, 0.6, 11), np.full(11, 100.0), T), Present(100))
+    fit = fit_envelope(depth, np.linspace(0.5, 0.6, 11), np.full(11, 100.0), T)
+    (only,) = advise(fit, Present(100))
     assert not only.recommended
     assert np.isnan([only.further_runs, only.steps, only.width_then]).all()
     assert "no number of seeds" in only.note
+    hidden = 1 - np.exp(-1.96 * np.sqrt(2 * 2 / 100))  # two independent depths with nu = 100
+    assert unseen_fall(fit) == pytest.approx(hidden, rel=1e-3)
+    assert f"{hidden:.0%}" in only.note
 
 
 def test_what_would_identify_alpha_is_said_as_such():
@@ -175,7 +188,7 @@ def test_no_advice_on_a_constant_metric_or_a_law_that_does_not_hold():
     table = advice_table(variance_table(runs, metric="value"), runs)
     assert not table["recommended"].any()
     assert "no power law" in table["note"].iloc[0]
-    assert "would not settle" in advice_words(table, "control_linear")
+    assert "can be named" in advice_words(table, "control_linear")
     assert advice_words(table, "absent") == ""
 
 

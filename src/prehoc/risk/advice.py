@@ -138,6 +138,16 @@ def at_alpha(fit: EnvelopeFit) -> EnvelopeFit:
     return replace(fit, b=float(np.ravel(b)[0]), K=K, alpha=alpha)
 
 
+def unseen_fall(fit: EnvelopeFit) -> float:
+    """The fall from the first to the last depth, as a share of the risk, that noise alone would hide.
+
+    z times the sd of log U(c_1) - log U(c_D), from the relative covariance, as a share; at most 1.
+    """
+    r = fit.relative
+    spread = np.sqrt(max(r[0, 0] + r[-1, -1] - 2 * r[0, -1], 0.0))
+    return float(-np.expm1(-norm.ppf(0.5 + fit.confidence / 2) * spread))
+
+
 def best_depths(fit: EnvelopeFit, present: Present, new: int, grid: int) -> list[float]:
     """The measured depths and up to `new` more, each the best next one of `grid` on a log scale."""
     chosen = list(fit.depth)
@@ -187,9 +197,11 @@ def advise(fit: EnvelopeFit, present: Present, *, new_depths: int = 2, grid: int
     now = fit.alpha_high - fit.alpha_low
     here = tuple(int(c) for c in fit.depth)
     if fit.K <= 0:
+        what = "trunks" if present.forked else "runs"
         note = (
-            "the risk does not fall over the measured depths (K = 0): no number of seeds finds an alpha "
-            "that is not there"
+            "the risk does not fall over the measured depths (K = 0); if that holds, no number of seeds "
+            f"finds an alpha, but {present.runs} {what} would not show a fall of under "
+            f"{unseen_fall(fit):.0%} of it"
         )
         return [Advice("seeds", here, nan, nan, now, nan, False, note)]
     law = at_alpha(fit)

@@ -108,7 +108,7 @@ def advice_words(table: pd.DataFrame, task: str) -> str:
         return ""
     chosen = rows[rows["recommended"]]
     if chosen.empty:
-        return f"More seeds would not settle alpha: {rows['note'].iloc[0]}."
+        return f"No number of seeds can be named for alpha: {rows['note'].iloc[0]}."
     one = chosen.iloc[0]
     what = "trunks" if one["proxy"] == "fork" else "runs"
     if not np.isfinite(one["alpha_width_then"]):
