@@ -19,12 +19,16 @@ import pandera.pandas as pa
 
 from prehoc.errors import InputError
 
+SPLITS = ("val", "target", "target_a", "target_b")
 PROXIES = ("run_to_run", "residual", "fork", "change")
 INFORMATION = ("none", "static", "last", "prefix", "static+prefix", "outputs", "state")
 CORNERS = ("interior", "zero", "horizon")
 REGIMES = ("static_sufficient", "dynamic_critical", "noise_dominant")
 READINGS = ("run_to_run", "bayes")
 MODELS = ("power", "loglog", "exponential", "flat", "late")
+PARTS = ("total", "target_sampling", "label_noise", "target_domain", "remainder")
+HOWS = ("halves", "binomial", "anova", "difference", "measured", "fitted")
+OPTIONS = ("seeds", "depths", "seeds_and_depths")
 RULES = ("closed_form", "argmin", "grid", "guarded")
 RATE_FAMILIES = ("rho", "curvature", "control")
 
@@ -51,7 +55,8 @@ def _schema(name: str, columns: dict[str, pa.Column], unique: list[str]) -> pa.D
 
 
 SCHEMAS: dict[str, pa.DataFrameSchema] = {
-    # One row a measurement.  `depth` in optimiser steps; `split` val is the trajectory, target is R.
+    # One row a measurement.  `depth` in optimiser steps; `split` val is the trajectory, target is R,
+    # target_a and target_b are R on the two disjoint halves of what it was read on.
     # `value` in the metric's own unit (accuracy: share of 1; loss: nats).  A failed run's rows after
     # its failure carry NaN and failure = True.
     "runs": _schema(
@@ -60,7 +65,7 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
             "task": _text(),
             "seed": _int(),
             "depth": _int(),
-            "split": _text(("val", "target")),
+            "split": _text(SPLITS),
             "metric": _text(),
             "value": _float(),
             "failure": _bool(),
@@ -298,6 +303,44 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
         },
         ["task", "source"],
     ),
+    # What L(T) of the driving curve is made of, in squared units; `how` it was found.  A part known
+    # twice (binomial and halves) is in the sum once, by its binomial value.
+    "intrinsic": _schema(
+        "intrinsic",
+        {
+            "task": _text(),
+            "proxy": _text(PROXIES),
+            "information": _text(INFORMATION),
+            "part": _text(PARTS),
+            "value": _float(),
+            "low": _float(),
+            "high": _float(),
+            "share_of_var_r": _float(),
+            "how": _text(HOWS),
+            "n": _int(),
+            "note": pa.Column(str),
+        },
+        ["task", "part", "how"],
+    ),
+    # What would halve alpha's interval.  `depths` to be measured; `further_runs` runs (trunks, for
+    # forks); `steps` that takes; widths of alpha's interval.
+    "advice": _schema(
+        "advice",
+        {
+            "task": _text(),
+            "proxy": _text(PROXIES),
+            "information": _text(INFORMATION),
+            "option": _text(OPTIONS),
+            "depths": pa.Column(str),
+            "further_runs": _float(ge=0),
+            "steps": _float(ge=0),
+            "alpha_width_now": _float(ge=0),
+            "alpha_width_then": _float(ge=0),
+            "recommended": _bool(),
+            "note": pa.Column(str),
+        },
+        ["task", "option"],
+    ),
     # The exact L(c) of a synthetic task, for the figures' dashed lines and the tests.
     "truth": _schema(
         "truth",
@@ -381,6 +424,14 @@ def check(name: str, frame: pd.DataFrame, source: str | Path = "") -> pd.DataFra
     extra = [c for c in frame.columns if c not in columns]
     if extra:
         raise InputError(f"{where}table {name!r} has unknown column(s) {extra}; remove them")
+    for column, spec in schema.columns.items():
+        given = frame[column]
+        if str(spec.dtype) == "int64" and given.dtype.kind == "f":
+            odd = given[~(given % 1 == 0)]
+            if len(odd):
+                raise InputError(
+                    f"{where}table {name!r}: column {column!r} takes whole numbers, not {odd.iloc[0]}"
+                )
     try:
         text = {c: "str" for c, spec in schema.columns.items() if str(spec.dtype).startswith("str")}
         kept = frame[columns].reset_index(drop=True)

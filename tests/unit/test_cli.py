@@ -104,17 +104,21 @@ def test_a_task_whose_runs_all_fail_is_reported_and_stops_nothing(tmp_path):
     last = pd.DataFrame({"depth": 4, "split": "target", "seed": range(8)})
     frame = pd.concat([frame, last]).assign(task="t", metric="loss", value=float("nan"), failure=True)
     tables.write("runs", frame[list(tables.SCHEMAS["runs"].columns)], tmp_path / "runs.parquet")
-    for name in ("forks", "draws"):
+    for name in ("forks", "draws", "static"):
         tables.write(name, tables.empty(name), tmp_path / f"{name}.parquet")
     raw = yaml.safe_load((ROOT / "config.yaml").read_text())
     raw["tasks"] = {"t": {"kind": "synthetic", "synthetic": {"process": "power_law"}, "horizon": 4,
                           "depths": [1, 2], "forks": None}}  # fmt: skip
     resolved = config.resolve(raw)
     files = {n: tmp_path / f"{n}.parquet" for n in ("runs", "forks", "draws")}
-    made = {n: tmp_path / f"{n}.csv" for n in ("variance", "envelope", "c_star", "regimes")}
+    made = {
+        n: tmp_path / f"{n}.csv"
+        for n in ("variance", "envelope", "c_star", "regimes", "intrinsic", "advice")
+    }
+    fixed = ("static", tmp_path / "static.parquet")
     for stage, wanted in (
         ("risk", [*files.items(), *list(made.items())[:2]]),
-        ("decide", [*files.items(), *made.items(), ("verdict", tmp_path / "verdict.json")]),
+        ("decide", [*files.items(), fixed, *made.items(), ("verdict", tmp_path / "verdict.json")]),
     ):
         path = tmp_path / f"{stage}.json"
         payload = config.stage_config(resolved, "t", stage)

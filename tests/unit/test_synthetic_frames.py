@@ -20,7 +20,7 @@ def test_schemas_and_rows():
     runs, forks, draws, truth = make()
     for name, frame in zip(("runs", "forks", "draws", "truth"), make(), strict=True):
         assert list(tables.check(name, frame).columns) == list(frame.columns)
-    assert len(runs) == 12 * (4 + 1)
+    assert len(runs) == 12 * (4 + 3)
     assert set(runs[runs["split"] == "val"]["depth"]) == {1, 2, 8, 64}
     assert set(runs[runs["split"] == "target"]["depth"]) == {64}
     assert len(forks) == 3 * 6 * 3
@@ -35,7 +35,7 @@ def test_a_run_does_not_depend_on_its_company():
     )
     keys = ["task", "seed", "depth", "split", "metric"]
     both = runs.merge(more, on=keys)
-    assert len(both) == 2 * 4
+    assert len(both) == 2 * 6
     assert (both["value_x"] == both["value_y"]).all()
     both = forks.merge(more_forks, on=["task", "seed", "depth", "fork", "metric"])
     assert len(both) == 3 * 3

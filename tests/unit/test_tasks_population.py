@@ -152,7 +152,7 @@ def outcomes(config, correct, runs=4000, classes=2, fork=None):
     loss = np.linspace(0, 1, len(correct))
     return np.array(
         [
-            target_outcome(config, s, correct, loss, None, None, classes, fork)["accuracy"]
+            target_outcome(config, s, correct, loss, None, None, classes, fork)["target"]["accuracy"]
             for s in range(runs)
         ]
     )
@@ -161,12 +161,37 @@ def outcomes(config, correct, runs=4000, classes=2, fork=None):
 def test_without_noise_the_outcome_is_the_pools(stage):
     correct, loss = np.array([1.0, 0, 1, 1]), np.array([1.0, 2, 3, 4])
     out = target_outcome(stage(), 0, correct, loss, None, None, 2)
-    assert out == {"accuracy": 0.75, "loss": 2.5, "accuracy_pool": 0.75, "loss_pool": 2.5}
+    assert out["target"] == {"accuracy": 0.75, "loss": 2.5, "accuracy_pool": 0.75, "loss_pool": 2.5}
+
+
+@pytest.mark.parametrize("fork", [None, (8, 1)])
+@pytest.mark.parametrize("n", [None, 2, 51])
+def test_the_halves_are_disjoint_and_make_up_the_outcome(stage, n, fork):
+    config = stage(outcome__target_sample=n, outcome__target_label_noise=0.2)
+    rng = np.random.default_rng(0)
+    correct, loss = (rng.random(101) < 0.7).astype(float), rng.random(101)
+    out = target_outcome(config, 3, correct, loss, None, None, 3, fork)
+    if fork:
+        assert list(out) == ["target"]
+        return
+    size = n or 101
+    first = (size + 1) // 2
+    for name in ("accuracy", "loss"):
+        joined = (first * out["target_a"][name] + (size - first) * out["target_b"][name]) / size
+        assert joined == pytest.approx(out["target"][name], abs=1e-12)
+    if n is None:
+        assert out["target_a"]["loss"] == pytest.approx(loss[0::2].mean())
+        assert out["target_b"]["loss"] == pytest.approx(loss[1::2].mean())
+
+
+def test_one_example_has_no_halves(stage):
+    config = stage(outcome__target_sample=1)
+    assert list(target_outcome(config, 0, np.ones(9), np.ones(9), None, None, 2)) == ["target"]
 
 
 def test_a_domain_is_scored_on_its_own_rows(stage):
     correct, loss = np.array([1.0, 0, 1, 1]), np.array([1.0, 2, 3, 4])
-    out = target_outcome(stage(), 0, correct, loss, np.array([0, 1, 0, 1]), 1, 2)
+    out = target_outcome(stage(), 0, correct, loss, np.array([0, 1, 0, 1]), 1, 2)["target"]
     assert out == {"accuracy": 0.5, "loss": 3.0, "accuracy_pool": 0.5, "loss_pool": 3.0}
 
 

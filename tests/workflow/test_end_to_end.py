@@ -105,7 +105,7 @@ def test_sources_stand_beside_known_components(results):
 
 
 def test_figures_have_their_csv(results):
-    for name in ("fig2_decay", "fig3_phase", "c_star", "curves", "sources"):
+    for name in ("fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic", "sources"):
         for ending, magic in (("png", b"\x89PNG"), ("pdf", b"%PDF")):
             assert (results / "figures" / f"{name}.{ending}").read_bytes().startswith(magic)
         assert len(pd.read_csv(results / "figures" / f"{name}.csv"))

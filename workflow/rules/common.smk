@@ -21,9 +21,9 @@ from prehoc.errors import InputError
 from prehoc.preflight import preflight
 from prehoc.synthetic.instances import INSTANCES
 
-TABLES = ["variance", "envelope", "c_star", "regimes"]
+TABLES = ["variance", "envelope", "c_star", "regimes", "intrinsic", "advice"]
 LOCK = "envs/requirements.txt"
-FIGURES = ["fig2_decay", "fig3_phase", "c_star", "curves"]
+FIGURES = ["fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic"]
 
 
 def load_config():

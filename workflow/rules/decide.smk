@@ -6,9 +6,12 @@ rule decide:
         draws="results/{task}/draws.parquet",
         variance="results/{task}/variance.csv",
         envelope="results/{task}/envelope.csv",
+        static="results/{task}/static.parquet",
     output:
         c_star="results/{task}/c_star.csv",
         regimes="results/{task}/regimes.csv",
+        intrinsic="results/{task}/intrinsic.csv",
+        advice="results/{task}/advice.csv",
         verdict=report(
             "results/{task}/verdict.json",
             caption="../report/verdict.rst",
@@ -26,11 +29,12 @@ rule decide:
     params:
         source=source_digest("decide"),
     message:
-        "{wildcards.task}: optimal depth, regime and verdict"
+        "{wildcards.task}: optimal depth, regime, intrinsic limit, advice and verdict"
     shell:
         "prehoc --log {log} decide --config {input.config} --runs {input.runs}"
         " --forks {input.forks} --draws {input.draws} --variance {input.variance}"
-        " --envelope {input.envelope} --c-star {output.c_star} --regimes {output.regimes}"
+        " --envelope {input.envelope} --static {input.static} --c-star {output.c_star}"
+        " --regimes {output.regimes} --intrinsic {output.intrinsic} --advice {output.advice}"
         " --verdict {output.verdict}"
 
 

@@ -91,3 +91,24 @@ rule fig_curves:
     shell:
         "prehoc --log {log} figure curves --config {input.config} {params.parts}"
         " --out results/figures"
+
+
+rule fig_intrinsic:
+    input:
+        config=FIGURES_FILE,
+        intrinsic="results/tables/intrinsic.csv",
+    output:
+        **picture("intrinsic", "Figures"),
+    log:
+        "results/logs/figures/intrinsic.log",
+    benchmark:
+        "results/benchmarks/figures/intrinsic.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        source=source_digest("figures"),
+    message:
+        "draw what the intrinsic limit is made of"
+    shell:
+        "prehoc --log {log} figure intrinsic --config {input.config}"
+        " --intrinsic {input.intrinsic} --out results/figures"

@@ -100,13 +100,16 @@ def decide(
     draws: Annotated[Path, typer.Option(help="draws table")],
     variance: Annotated[Path, typer.Option(help="variance table")],
     envelope: Annotated[Path, typer.Option(help="envelope table")],
+    static: Annotated[Path, typer.Option(help="static table")],
     c_star: Annotated[Path, typer.Option(help="c_star table to write")],
     regimes: Annotated[Path, typer.Option(help="regimes table to write")],
+    intrinsic: Annotated[Path, typer.Option(help="intrinsic table to write")],
+    advice: Annotated[Path, typer.Option(help="advice table to write")],
     verdict: Annotated[Path, typer.Option(help="verdict.json to write")],
 ) -> None:
-    """Optimal depth over prices, regime by each reading, and the verdict, for one task."""
+    """Optimal depth, regime, what L_int is made of, what to measure next, and the verdict, for one task."""
     from prehoc import tables
-    from prehoc.config import driver_of
+    from prehoc.config import driver_of, evaluation_of
     from prehoc.risk import pipeline
     from prehoc.risk.regimes import Thresholds
 
@@ -114,8 +117,9 @@ def decide(
     frames = [tables.read(n, p) for n, p in (("runs", runs), ("forks", forks), ("draws", draws))]
     u, fits = tables.read("variance", variance), tables.read("envelope", envelope)
     if u["risk"].isna().all():
-        tables.write("c_star", tables.empty("c_star"), c_star)
-        tables.write("regimes", tables.empty("regimes"), regimes)
+        for name, path in (("c_star", c_star), ("regimes", regimes),
+                           ("intrinsic", intrinsic), ("advice", advice)):  # fmt: skip
+            tables.write(name, tables.empty(name), path)
         tables.write_json(pipeline.lost_verdict(stage["task"], u), verdict)
         return
     horizons = {stage["task"]: stage["horizon"]}
@@ -149,15 +153,27 @@ def decide(
         seed=stage["seed"],
         **common,
     )
+    features = tables.read("static", static)
+    known = dict(zip(features["feature"], features["value"], strict=True))
+    driven: dict[str, Any] = {**common, "driver": driver_of(stage)}
+    planned = {**driven, **settings["advice"]}
+    del driven["shift"]
+    how = pipeline.Evaluation(**evaluation_of(stage, known))
+    limit = pipeline.intrinsic_table(u, fits, *frames, evaluation=how, **driven)
+    further = pipeline.advice_table(u, frames[0], frames[1], frames[2], **planned)
     text = pipeline.verdict(
         stage["task"],
         variance=u,
         envelope=fits,
         c_star=depths,
         regimes=where,
+        intrinsic=limit,
+        advice=further,
         information=common["information"],
         driver=driver_of(stage),
     )
     tables.write("c_star", depths, c_star)
     tables.write("regimes", where, regimes)
+    tables.write("intrinsic", limit, intrinsic)
+    tables.write("advice", further, advice)
     tables.write_json(text, verdict)

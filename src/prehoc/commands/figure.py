@@ -13,7 +13,9 @@ from prehoc.errors import InputError
 
 @app.command()
 def figure(
-    name: Annotated[str, typer.Argument(help="fig2_decay, fig3_phase, c_star, curves or sources")],
+    name: Annotated[
+        str, typer.Argument(help="fig2_decay, fig3_phase, c_star, curves, intrinsic, sources")
+    ],
     config: StageFile,
     out: Annotated[Path, typer.Option(help="folder for the picture and its CSV")],
     variance: Annotated[Path | None, typer.Option(help="variance table")] = None,
@@ -21,6 +23,7 @@ def figure(
     c_star: Annotated[Path | None, typer.Option(help="c_star table")] = None,
     regimes: Annotated[Path | None, typer.Option(help="regimes table")] = None,
     sources: Annotated[Path | None, typer.Option(help="sources table")] = None,
+    intrinsic: Annotated[Path | None, typer.Option(help="intrinsic table")] = None,
     part: Annotated[
         list[Path] | None, typer.Option(help="runs (curves) or truth (fig2_decay) table of a task")
     ] = None,
@@ -49,6 +52,11 @@ def figure(
     if name == "sources":
         fig_sources.save(out, read("sources", sources), **look)
         return
+    if name == "intrinsic":
+        from prehoc.figures import intrinsic as bars
+
+        bars.save(out, read("intrinsic", intrinsic), tasks=tasks, **look)
+        return
     u, fits = read("variance", variance), read("envelope", envelope)
     by_residual = [t for t, driver in stage["drivers"].items() if driver == "residual"]
     u = u[~(u["task"].isin(by_residual) & (u["proxy"] == "fork"))]  # panel (b) shows what drives
@@ -63,5 +71,5 @@ def figure(
         fig4_c_star.save(out, read("c_star", c_star), fits, u, tasks=tasks, **look)
     else:
         raise InputError(
-            f"figure {name}: unknown; choose fig2_decay, fig3_phase, c_star, curves or sources"
+            f"figure {name}: unknown; choose fig2_decay, fig3_phase, c_star, curves, intrinsic or sources"
         )

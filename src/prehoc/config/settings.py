@@ -30,6 +30,13 @@ class Regimes(Block):
     bootstrap: Count
 
 
+class Advice(Block):
+    """What further measuring may be advised: how many new depths, from how fine a log grid."""
+
+    new_depths: Annotated[int, Field(ge=0, le=8)]
+    grid: Annotated[int, Field(ge=2, le=500)] = Field(description="places on a log scale up to T")
+
+
 class Decide(Block):
     """Prices of probing."""
 
@@ -37,6 +44,7 @@ class Decide(Block):
     gamma: list[Annotated[float, Field(gt=0)]] = Field(description="absolute gammas beside the prices")
     cost_per_step: Positive = Field(description="lambda; 1: costs are counted in steps")
     regimes: Regimes
+    advice: Advice
 
 
 class Figures(Block):

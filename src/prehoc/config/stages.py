@@ -107,6 +107,26 @@ def metric_of(stage: Mapping[str, Any]) -> str:
     return "value" if stage["kind"] == "synthetic" else str(stage["outcome"]["metric"])
 
 
+def evaluation_of(stage: Mapping[str, Any], static: Mapping[str, float]) -> dict[str, Any]:
+    """How a task's R is read, as arguments of risk.intrinsic.Evaluation; `static` are its features.
+
+    A synthetic task draws its target noise anew; a fixed target set of several domains is read on one.
+    """
+    if stage["kind"] == "synthetic":
+        return {"drawn": True}
+    outcome, size = stage["outcome"], stage["outcome"]["target_sample"]
+    if size is None and "rows_target" in static:
+        domains = (stage["population"].get("target_domain") or {}).get("choice") or [None]
+        size = int(static["rows_target"]) // len(domains)
+    return {
+        "drawn": outcome["target_sample"] is not None,
+        "accuracy": outcome["metric"] == "accuracy",
+        "size": size,
+        "label_noise": outcome["target_label_noise"],
+        "classes": int(static["classes"]) if "classes" in static else None,
+    }
+
+
 SOURCES: dict[str, tuple[str, ...]] = {
     "prepare": ("tasks",),
     "train": ("tasks", "training"),

@@ -14,6 +14,7 @@ from prehoc.errors import InputError, TooFewRunsError
 from prehoc.risk import proxies
 from prehoc.risk.forks import fork
 from prehoc.risk.proxies import MIN_RUNS, Estimate
+from prehoc.risk.stopped import NOTE, first_stop, refuse_censored, refuse_infinite
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -29,6 +30,7 @@ class TaskData:
     made of the visible factors; `forks` holds, a fork depth, R of the forks [trunks, M] with the
     trunks' rows in the same order at each depth.  Failed runs are left out of `metric`, `outcome`
     and `static`; `failure_rate` counts them.  `target` is False where R is the last val metric.
+    `note` says which depths were left out because runs had stopped by then.
     """
 
     task: str
@@ -43,6 +45,7 @@ class TaskData:
     target: bool
     runs: int
     fork_steps: float
+    note: str = ""
 
     @property
     def var_r(self) -> float:
@@ -77,7 +80,8 @@ def split_tasks(
 
     `horizons` gives T for one task or by task; without it T is the depth at which the target
     split was measured.  Raises InputError for tables not as declared, duplicate rows, a metric that
-    no row has, fewer than 5 runs that did not fail, or a horizon that cannot be found.
+    no row has, fewer than 5 runs that did not fail, a horizon that cannot be found, an infinite
+    value, or runs that stopped before it (see stopped.refuse_censored).
     """
     runs = tables.check("runs", runs, "runs")
     forks = tables.check("forks", tables.empty("forks") if forks is None else forks, "forks")
@@ -91,12 +95,15 @@ def split_tasks(
         name = str(task)
         given = horizons.get(name) if isinstance(horizons, Mapping) else horizons
         branch = forks[(forks["task"] == name) & (forks["metric"] == metric)]
+        refuse_infinite(name, "runs", part)
+        refuse_infinite(name, "forks", branch)
         yield _task(name, part, branch, draws[draws["task"] == name], given)
 
 
 def _task(
     name: str, runs: pd.DataFrame, forks: pd.DataFrame, draws: pd.DataFrame, given: int | None
 ) -> TaskData:
+    refuse_censored(name, runs, given)
     target = runs[runs["split"] == "target"]
     val = runs[(runs["split"] == "val")]
     horizon = _horizon(name, target, val, given)
@@ -117,6 +124,14 @@ def _task(
             f"task {name!r}: {int(alive.sum())} of {len(seeds)} runs have a final value of this "
             f"metric at the horizon {horizon}; at least {MIN_RUNS} are needed"
         )
+    stop, early = first_stop(wide, alive)
+    note = ""
+    if stop is not None:
+        wide = wide.loc[:, wide.columns.to_numpy(np.int64) <= stop]
+        note = (
+            f"{NOTE}: {early} of {int(alive.sum())}, the first at depth {stop}; later depths are left "
+            "out, as they hold for the runs that had not stopped"
+        )
     static = visible_features(draws, seeds)
     fork_depth, outcomes, steps = _fork_arrays(forks, horizon)
     return TaskData(
@@ -132,6 +147,7 @@ def _task(
         target=has_target,
         runs=len(seeds),
         fork_steps=steps,
+        note=note,
     )
 
 

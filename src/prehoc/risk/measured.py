@@ -218,7 +218,9 @@ def envelope_table(
         base: dict[str, Any] = dict(zip(KEY, key, strict=True))
         base |= {"horizon": horizon, "var_r": var_r}
         if isinstance(found, str):
-            rows.append(base | {"model": "power", "identified": False, "depths": 0, "note": found})
+            made: list[dict[str, Any]] = [
+                {"model": "power", "identified": False, "depths": 0, "note": found}
+            ]
         else:
             made = _model_rows(found, level)
             if key[1] == "fork" and key[0] in data and noiseless_forks(data[key[0]]):
@@ -226,7 +228,9 @@ def envelope_table(
                     "; L(T) = 0 by construction, as R has no noise of its own: L_int here is the level "
                     "that the law comes to just before T"
                 )
-            rows += [base | row for row in made]
+        if key[1] != "fork" and key[0] in data and data[key[0]].note:
+            made[0]["note"] += "; " + data[key[0]].note
+        rows += [base | row for row in made]
     return as_table("envelope", rows, ["task", "proxy", "information"])
 
 

@@ -9,6 +9,9 @@ import pandas as pd
 
 from prehoc.errors import InputError
 from prehoc.risk.decide import driving_curve
+from prehoc.risk.limits import intrinsic_words
+from prehoc.risk.planning import advice_words
+from prehoc.risk.stopped import NOTE
 
 _MEANING = {
     "static_sufficient": "what can be known is known before the run or within its first steps; "
@@ -41,10 +44,12 @@ def verdict(
     c_star: pd.DataFrame,
     regimes: pd.DataFrame,
     *,
+    intrinsic: pd.DataFrame | None = None,
+    advice: pd.DataFrame | None = None,
     information: str = "last",
     driver: str = "auto",
 ) -> dict[str, Any]:
-    """What the four tables say of one task, as a JSON-safe dict (null where there is no number).
+    """What the tables say of one task, as a JSON-safe dict (null where there is no number).
 
     Risks are in squared units of the metric, depths in steps, shares of Var R or of T without
     unit.  `information` is the residual's information set where no forks drive; `driver` as in
@@ -63,6 +68,8 @@ def verdict(
     horizon = clean(fit.get("horizon"))
     stops = _stops(c_star, task, proxy, known, horizon)
     alpha = _alpha(fit)
+    split = None if intrinsic is None else intrinsic[intrinsic["task"] == task]
+    plans = None if advice is None else advice[advice["task"] == task]
     limit = {
         "value": clean(fit.get("L_int")),
         "low": clean(fit.get("L_int_low")),
@@ -79,12 +86,21 @@ def verdict(
         "regime": regime,
         "meaning": _MEANING[regime],
         "in_words": " ".join(
-            [_words(task, regime, alpha, limit, stops, horizon), *_remarks(readings, proxy, regime, here)]
-        ),
+            [
+                _words(task, regime, alpha, limit, stops, horizon),
+                *([] if split is None else [intrinsic_words(split, task)]),
+                *_remarks(readings, proxy, regime, here),
+                *([] if plans is None else [advice_words(plans, task)]),
+            ]
+        )
+        .replace("  ", " ")
+        .strip(),
         "driving_proxy": {"proxy": proxy, "information": known, "because": why},
         "readings": readings,
         "alpha": alpha,
         "L_int": limit,
+        "intrinsic": _records(split),
+        "advice": _records(plans),
         "var_r": clean(var_r),
         "horizon": horizon,
         "lack_of_fit_p": clean(fit.get("lack_of_fit_p")),
@@ -93,8 +109,16 @@ def verdict(
         "runs": int(here.loc[here["proxy"] != "fork", "n"].max()) if len(here) else None,
         "failure_rate": clean(here.loc[here["proxy"] != "fork", "failure_rate"].max()),
         "gap_fork_residual": _gap(here),
-        "caveats": _caveats(here, horizon, known),
+        "caveats": _caveats(here, horizon, known) + _stopped(envelope, task),
     }
+
+
+def _records(rows: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """A task's rows of a table without what names the task and its curve."""
+    if rows is None:
+        return []
+    kept = rows.drop(columns=["task", "proxy", "information"])
+    return [{str(k): clean(v) for k, v in row.items()} for row in kept.to_dict("records")]
 
 
 def _envelope(envelope: pd.DataFrame, task: str, proxy: str, information: str) -> dict[str, Any]:
@@ -119,7 +143,7 @@ def _alpha(fit: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reason(note: str) -> str:
-    parts = [p for p in note.split("; ") if not p.startswith("AIC weight")]
+    parts = [p for p in note.split("; ") if not p.startswith(("AIC weight", NOTE, "later depths"))]
     return "; ".join(p.removeprefix("not identified: ") for p in parts)
 
 
@@ -194,6 +218,13 @@ def _caveats(here: pd.DataFrame, horizon: Any, information: str) -> list[str]:
     if lost > 0:
         notes.append(f"{lost:.1%} of runs or forks failed; all numbers hold for those that did not")
     return notes
+
+
+def _stopped(envelope: pd.DataFrame, task: str) -> list[str]:
+    """Which depths were left out because runs had stopped by then, from the envelope's notes."""
+    notes = envelope.loc[envelope["task"] == task, "note"]
+    found = [n[n.index(NOTE) :] for n in notes if NOTE in n]
+    return found[:1]
 
 
 def lost_verdict(task: str, variance: pd.DataFrame) -> dict[str, Any]:

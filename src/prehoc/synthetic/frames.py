@@ -18,7 +18,7 @@ from prehoc.synthetic.instances import build
 from prehoc.synthetic.process import Array, Index, Process, check_depths
 
 METRIC = "value"
-PATH, METRIC_NOISE, TARGET_NOISE, FORK = 0, 1, 2, 3
+PATH, METRIC_NOISE, TARGET_NOISE, FORK, TARGET_HALVES = 0, 1, 2, 3, 4
 _CHUNK = 4_000_000
 
 
@@ -35,11 +35,16 @@ def _normals(entropy: Sequence[int], seeds: Sequence[int], stream: int, width: i
 def _runs(
     process: Process, entropy: Sequence[int], seeds: Sequence[int], depths: Index
 ) -> tuple[Array, Array, Array, Array | None]:
-    """States and metrics at depths [n, D], R [n] and the factor [n] of some seeds."""
+    """States and metrics at depths [n, D], R and its halves [n, 3] and the factor [n] of some seeds.
+
+    The halves' noises are e + d and e - d, with e that of R and d independent of it, of the same
+    variance: independent of one another, and their mean is R, as R is linear in its noise.
+    """
     steps = process.horizon
     path = _normals(entropy, seeds, PATH, steps + 2)
     blur = _normals(entropy, seeds, METRIC_NOISE, steps + 1)
     target = _normals(entropy, seeds, TARGET_NOISE, 1)[:, 0]
+    apart = _normals(entropy, seeds, TARGET_HALVES, 1)[:, 0]
     factor = process.factors(path[:, 0])
     state = process.initial(path[:, 1])
     wanted = {int(d): i for i, d in enumerate(depths)}
@@ -51,7 +56,9 @@ def _runs(
         if k in wanted:
             states[:, wanted[k]] = state
             metrics[:, wanted[k]] = process.observe(k, state, blur[:, k], factor)
-    return states, metrics, process.outcome(state, target, factor), factor
+    noises = (target, target + apart, target - apart)
+    outcome = np.column_stack([process.outcome(state, z, factor) for z in noises])
+    return states, metrics, outcome, factor
 
 
 def _forks(
@@ -110,9 +117,9 @@ def simulate_task(
     `spec` holds `process` (a process or an instance), its parameters, and optionally
     `forks` = {depths, trunks, per_trunk}.  Runs are seeds 0..n-1, or `seeds` where given (a shard).
     Metric `value` is measured on split `val` at every depth and at the horizon; R is `value` on
-    split `target` at the horizon.  Trunks are the seeds below `trunks`.  A fork at the horizon
-    redraws the target noise alone.  Raises InputError for an unknown key or process, or for a
-    depth outside 0..horizon.
+    split `target` at the horizon, and its halves on `target_a` and `target_b`.  Trunks are the
+    seeds below `trunks`.  A fork at the horizon redraws the target noise
+    alone.  Raises InputError for an unknown key or process, or for a depth outside 0..horizon.
     """
     if "process" not in spec:
         raise InputError("a synthetic task needs the key 'process'")
@@ -156,15 +163,15 @@ def simulate_task(
 def _runs_frame(
     task: str, seeds: list[int], steps: Index, metrics: Array, outcome: Array, horizon: int
 ) -> pd.DataFrame:
-    width = len(steps) + 1
+    width = len(steps) + 3
     values = np.column_stack([metrics, outcome])
     count = len(seeds) * width
     return pd.DataFrame(
         {
             "task": np.repeat(task, count),
             "seed": np.repeat(np.asarray(seeds, np.int64), width),
-            "depth": np.tile(np.append(steps, horizon), len(seeds)),
-            "split": np.tile(np.array(["val"] * len(steps) + ["target"]), len(seeds)),
+            "depth": np.tile(np.append(steps, [horizon] * 3), len(seeds)),
+            "split": np.tile(np.array(["val"] * len(steps) + list(tables.SPLITS[1:])), len(seeds)),
             "metric": np.repeat(METRIC, count),
             "value": values.ravel(),
             "failure": np.zeros(count, bool),

@@ -117,8 +117,12 @@ def target_outcome(
     domain: int | None,
     classes: int,
     fork: tuple[int, int] | None = None,
-) -> dict[str, float]:
+) -> dict[str, dict[str, float]]:
     """R of one run from its target predictions [n]: the drawn domain, label noise and target sample.
+
+    By split: `target` is R; `target_a` and `target_b`, for a run that is no fork and has two examples
+    or more, are R on every other example (or draw) of the same: disjoint halves, whose means weighted
+    by their sizes make R.  Every other one, so that a target set in some order is split evenly.
 
     The sample is drawn with replacement, so its variance is the binomial one. A target label that
     flips to one of the C - 1 others makes right wrong, and wrong right with chance 1 / (C - 1),
@@ -139,4 +143,9 @@ def target_outcome(
         hit = rng.random(len(pool)) < outcome["target_label_noise"]
         lucky = rng.random(len(pool)) < 1.0 / max(classes - 1, 1)
         right = np.where(hit, (1.0 - right) * lucky, right)
-    return {"accuracy": float(right.mean()), "loss": float(loss[pool].mean()), **whole}
+    read = {"accuracy": right, "loss": loss[pool]}
+    made = {"target": {name: float(values.mean()) for name, values in read.items()} | whole}
+    if fork is None and len(pool) > 1:
+        for half, first in (("target_a", 0), ("target_b", 1)):
+            made[half] = {name: float(values[first::2].mean()) for name, values in read.items()}
+    return made

@@ -236,7 +236,7 @@ def _records(
             right, losses = measured["target"][i].numpy()
             domain, classes = draw.target_domain, setting.problem.classes
             outcome = target_outcome(config, draw.seed, right, losses, domains, domain, classes)
-            values |= {("target", name): value for name, value in outcome.items()}
+            values |= {(split, name): v for split, made in outcome.items() for name, v in made.items()}
         bad = bool(failed[i]) or not all(np.isfinite(v) for v in values.values())
         for (split, metric), value in values.items():
             records.append((draw.seed, depth, split, metric, float("nan") if bad else value, bad))
@@ -287,7 +287,7 @@ def fork(
                 fork_domain(config, draw, (depth, k), setting.domains),
                 setting.problem.classes,
                 (depth, k),
-            )
+            )["target"]
             bad = int(bank.failed_at[j]) >= 0 or not np.isfinite(outcome["loss_pool"])
             for metric in ("accuracy", "loss"):
                 value = float("nan") if bad else outcome[metric]

@@ -50,6 +50,7 @@ def build(config: dict[str, Any]) -> Setting:
 
         causal = CausalProblem(config)
         static = {f"rows_{s}": float(causal.rows(s)) for s in ("train", "val", "target")}
+        static["classes"] = float(causal.classes)
         made = {"model": config["model"], "weights": causal.weights, "data": "generated"}
         return Setting(causal, [], None, causal.weights, static, made)
     encoding = encode(config, target_domains(config))
