@@ -98,7 +98,7 @@ def test_horizon_is_always_a_fork_depth():
 def test_source_digest_sees_every_byte(tmp_path, monkeypatch):
     folder = tmp_path / "prehoc"
     (folder / "figures").mkdir(parents=True)
-    (folder / "tables.py").write_text("x = 1\n")
+    (folder / "tables").mkdir()
     (folder / "figures/a.py").write_text("y = 1\n")
     monkeypatch.setattr(stages, "__file__", str(folder / "config" / "stages.py"))
     before = config.source_digest("figures")

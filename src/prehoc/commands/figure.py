@@ -13,9 +13,7 @@ from prehoc.errors import InputError
 
 @app.command()
 def figure(
-    name: Annotated[
-        str, typer.Argument(help="fig2_decay, fig3_phase, c_star, curves, intrinsic, sources")
-    ],
+    name: Annotated[str, typer.Argument(help="fig2_decay, fig3_phase, c_star, curves, intrinsic, sources")],
     config: StageFile,
     out: Annotated[Path, typer.Option(help="folder for the picture and its CSV")],
     variance: Annotated[Path | None, typer.Option(help="variance table")] = None,

@@ -132,17 +132,17 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "train": ("tasks", "training"),
     "fork": ("tasks", "training"),
     "simulate": ("synthetic", "tasks/streams.py"),
-    "collect": ("tables.py",),
-    "risk": ("risk", "tables.py"),
-    "decide": ("risk", "tables.py"),
+    "collect": ("tables",),
+    "risk": ("risk", "tables"),
+    "decide": ("risk", "tables"),
     "decompose": (
         "risk/sources.py",
         "risk/sources_frame.py",
         "synthetic/crossed.py",
-        "tables.py",
+        "tables",
     ),
-    "figures": ("figures", "tables.py"),
-    "benchmark": ("benchmark", "predictors", "risk", "synthetic", "tables.py", "tasks/streams.py"),
+    "figures": ("figures", "tables"),
+    "benchmark": ("benchmark", "predictors", "risk", "synthetic", "tables", "tasks/streams.py"),
 }
 
 
