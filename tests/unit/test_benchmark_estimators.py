@@ -22,7 +22,7 @@ from prehoc.benchmark.trials import (
 )
 from prehoc.figures import estimators as figure
 from prehoc.risk.regimes import Thresholds
-from prehoc.synthetic.instances import INSTANCES, benchmark_instances
+from prehoc.synthetic.instances import INSTANCES
 
 NAMES = ("dynamic_a050", "dynamic_hidden", "control_linear")
 
@@ -43,7 +43,7 @@ def truths():
 
 
 def test_every_regime_and_three_controls_are_tried():
-    names = benchmark_instances()
+    names = list(INSTANCES)
     assert sum(INSTANCES[n].power_law for n in names) >= 18
     assert sum(not INSTANCES[n].power_law for n in names) == 3
     assert {reading(INSTANCES[n])[0] for n in names} == {"residual", "fork"}

@@ -8,8 +8,8 @@ from scipy.optimize import minimize
 
 from prehoc.errors import InputError
 from prehoc.risk.envelope import fit_envelope
+from prehoc.risk.many import fit_many
 from prehoc.risk.onset import find_onset
-from prehoc.risk.profile import fit_many
 from prehoc.risk.proxies import residual
 from prehoc.risk.rivals import aic_weights, compare, isotonic, log_regression
 from prehoc.synthetic.instances import INSTANCES
@@ -53,7 +53,7 @@ def test_profile_reaches_the_optimisers_maximum():
     rng = np.random.default_rng(0)
     u = sample(law(0.04, 1.0, 0.5), 300, rng, 20)
     nu = np.full(11, 300.0)
-    b, K, alpha, loglik = fit_many(D, u, nu, T)
+    b, K, alpha = fit_many(D, u, nu, T)
 
     def cost(t, row):
         mu = law(np.exp(t[0]), np.exp(t[1]), np.exp(t[2]))
@@ -65,7 +65,8 @@ def test_profile_reaches_the_optimisers_maximum():
             cost, start, (row,), method="Nelder-Mead",
             options={"xatol": 1e-8, "fatol": 1e-9, "maxiter": 4000},
         )  # fmt: skip
-        assert -loglik[i] <= best.fun + 1e-5
+        mu = b[i] + K[i] * (D ** -alpha[i] - T ** -alpha[i])
+        assert 0.5 * np.sum(nu * (np.log(mu) + row / mu)) <= best.fun + 1e-5
 
 
 def test_rmse_is_near_the_cramer_rao_bound():
@@ -108,6 +109,29 @@ def test_correlation_between_depths_sharpens_alpha():
         assert together.alpha_high - together.alpha_low < apart.alpha_high - apart.alpha_low
     without, with_it = np.sqrt((off**2).mean(0))
     assert with_it < 0.97 * without  # measured: .92
+
+
+@pytest.mark.parametrize("n", [40, 400])
+def test_the_batch_gives_the_single_fits(n):
+    instance = INSTANCES["noise_a050"]
+    p, rng = instance.build(), np.random.default_rng(8)
+    made = [p.simulate(n, instance.depths, rng) for _ in range(12)]
+    found = [residual(s.metric, s.outcome, "last") for s in made]
+    one = [fit_envelope(D, e.risk, e.nu, T, e.covariance) for e in found]
+    risk, nu, relative = (np.stack([getattr(e, k) for e in found]) for k in ("risk", "nu", "covariance"))
+    many = np.stack(fit_many(D, risk, nu, T, relative))
+    assert many == pytest.approx(np.array([[f.b, f.K, f.alpha] for f in one]).T, rel=1e-6)
+
+
+def test_a_limit_that_was_measured_is_never_fitted_away():
+    """Generalised least squares may send b to 0 though U(T) > 0; then the first stage stands."""
+    rng = np.random.default_rng(9)
+    for _ in range(40):
+        u = sample(law(0.02, 1.0, 0.5), 12, rng)
+        r = np.exp(-np.abs(np.subtract.outer(np.log(D), np.log(D))) / 20)
+        fit = fit_envelope(D, u, np.full(11, 12.0), T, r * 2 / 12)
+        assert np.all(fit.mu(D) > 0)
+        assert np.isfinite(fit.lack_of_fit_p)
 
 
 def test_the_second_stage_is_the_first_where_depths_are_independent():

@@ -26,6 +26,7 @@ def read_runs(runs, n, rng, rate=0.0, classes=2, drawn=True, spread=0.5, pool=40
     hard = rng.normal(size=pool)
     config = {
         "seed": int(rng.integers(1 << 30)), "task": "t",
+        "crossed": [],
         "outcome": {"target_sample": n if drawn else None, "target_label_noise": rate},
     }  # fmt: skip
     rows = []

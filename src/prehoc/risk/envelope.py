@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 
 from prehoc.errors import InputError
-from prehoc.risk.gls import Whitened, shrunk
+from prehoc.risk.gls import Whitened, collapsed, shrunk
 from prehoc.risk.profile import (
     ALPHA_BOUNDS,
     Basis,
@@ -230,13 +230,14 @@ def _second_stage(u: Array, nu: Array, basis: Basis, relative: Array, pilot: _St
     """Generalised least squares around the pilot, with the shrunk correlation; u and nu [D]."""
     mu = pilot.b + pilot.k * basis(np.array([pilot.alpha]))[:, 0]
     working = shrunk(relative, nu)
-    white = Whitened.of(u, mu, working)
-    log_alpha, b, k, least = white.minimise(basis, alpha_grid())
+    white = Whitened.of(u[None, :], mu[None, :], working[None])
+    alpha, b, k, least = (float(v[0]) for v in white.minimise(basis, alpha_grid()))
+    if collapsed((b + k * basis(np.array([alpha])))[:, 0][None, :], mu[None, :])[0]:
+        return pilot
 
     def deviance(points: Array) -> Array:
-        return white.project(basis(np.exp(points)))[2] - least
+        return np.asarray(white.project(basis(np.exp(points))[:, None, :])[2][0] - least)
 
-    alpha = float(np.exp(log_alpha))
     return _Stage(alpha, b, k, working, deviance)
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from prehoc import tables
 from prehoc.risk.curves import Curve, TaskData, measure, noiseless_forks
 from prehoc.risk.decide import driving_curve
+from prehoc.risk.many import fit_many
 from prehoc.risk.measured import Horizons, load
-from prehoc.risk.profile import fit_many
 from prehoc.risk.regimes import (
     REGIMES,
     Sample,
@@ -58,7 +58,9 @@ def _extrapolated(depth: Array, risks: Array, curve: Curve, horizon: int, shift:
     good = np.isfinite(risks).all(axis=1) & (risks > 0).all(axis=1)
     nu = curve.estimate.nu
     if len(depth) >= 4 and good.any() and np.isfinite(nu).all():
-        last[good] = fit_many(depth, risks[good], nu, horizon, shift=shift)[0]
+        relative = curve.estimate.covariance
+        known = relative if np.isfinite(relative).all() else None
+        last[good] = fit_many(depth, risks[good], nu, horizon, known, shift=shift)[0]
     return last
 
 

@@ -152,23 +152,6 @@ def alpha_grid(bounds: tuple[float, float] = ALPHA_BOUNDS, size: int = _GRID) ->
     return np.linspace(np.log(bounds[0]), np.log(bounds[1]), size)
 
 
-def fit_many(
-    depth: Array, risk: Array, nu: Array, horizon: float, *, shift: float = 0.0
-) -> tuple[Array, Array, Array, Array]:
-    """Point fits of the power-law envelope to a batch, >= 1,000 a second on one core.
-
-    `depth` [D] in steps, `risk` [B, D] or [D], `nu` [B, D] or [D].  Returns (b, K, alpha,
-    log-likelihood), each [B].  Raises InputError for depths of 0 or beyond the horizon, and for
-    risks that are not positive.  Model and likelihood: DESIGN 8.
-    """
-    at = np.asarray(depth, float)
-    u, v = as_batch(at, risk, nu)
-    check_horizon(at, horizon)
-    points = maximise(power_basis(at, horizon, shift), alpha_grid(), u, v)
-    scale = power_scale(at, horizon, shift, points.shape)
-    return points.b, points.k / scale, points.shape, points.loglik
-
-
 def check_horizon(depth: Array, horizon: float) -> None:
     """Raise InputError unless every depth lies within the horizon and one lies before it."""
     if not np.isfinite(horizon) or horizon < 1:

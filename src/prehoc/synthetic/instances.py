@@ -219,11 +219,6 @@ def instances(power_law: bool | None = None) -> tuple[Instance, ...]:
     return tuple(i for i in _ALL if power_law is None or i.power_law == power_law)
 
 
-def benchmark_instances() -> tuple[str, ...]:
-    """Names of the instances that benchmarks run on: all but the default config's three."""
-    return tuple(i.name for i in _ALL if not i.name.startswith("synthetic_"))
-
-
 def regime_of(name: str) -> str | None:
     """The regime that an instance was made for, by its name; None for the controls."""
     for key in ("static", "dynamic", "noise"):
