@@ -109,7 +109,7 @@ def decide(
 ) -> None:
     """Optimal depth, regime, what L_int is made of, what to measure next, and the verdict, for one task."""
     from prehoc import tables
-    from prehoc.config import driver_of, evaluation_of
+    from prehoc.config import driver_of, evaluation_of, metric_of
     from prehoc.risk import pipeline
     from prehoc.risk.regimes import Thresholds
 
@@ -161,6 +161,9 @@ def decide(
     how = pipeline.Evaluation(**evaluation_of(stage, known))
     limit = pipeline.intrinsic_table(u, fits, *frames, evaluation=how, **driven)
     further = pipeline.advice_table(u, frames[0], frames[1], frames[2], **planned)
+    adds_up = pipeline.identity_of(
+        stage["task"], frames[0], frames[1], metric=metric_of(stage), horizons=horizons
+    )
     text = pipeline.verdict(
         stage["task"],
         variance=u,
@@ -169,6 +172,7 @@ def decide(
         regimes=where,
         intrinsic=limit,
         advice=further,
+        identity=adds_up,
         information=common["information"],
         driver=driver_of(stage),
     )

@@ -147,4 +147,4 @@ def interval_of_depth(fit: EnvelopeFit, rate: float, drift: Drift | None = None)
         within = problem.loss(np.exp(middle)) <= most
         inner, outer = np.where(within, middle, inner), np.where(within, outer, middle)
     low, high = np.clip(np.exp(inner) - fit.shift, 0, fit.horizon)
-    return float(low), float(high)
+    return (float(low) if inner[0] > ends[0] else 0.0), float(high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prehoc.risk.decide import c_star_table, driving_curve
+from prehoc.risk.identity import identity_of
 from prehoc.risk.intrinsic import Evaluation
 from prehoc.risk.limits import intrinsic_table
 from prehoc.risk.measured import envelope_table, lost_table, variance_table
@@ -18,6 +19,7 @@ __all__ = [
     "c_star_table",
     "driving_curve",
     "envelope_table",
+    "identity_of",
     "intrinsic_table",
     "lost_table",
     "lost_verdict",

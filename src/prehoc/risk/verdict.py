@@ -46,6 +46,7 @@ def verdict(
     *,
     intrinsic: pd.DataFrame | None = None,
     advice: pd.DataFrame | None = None,
+    identity: dict[str, Any] | None = None,
     information: str = "last",
     driver: str = "auto",
 ) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def verdict(
 
     Risks are in squared units of the metric, depths in steps, shares of Var R or of T without
     unit.  `information` is the residual's information set where no forks drive; `driver` as in
-    decide.driving_curve.
+    decide.driving_curve; `identity` the check of risk/identity.py.
     Raises InputError for a task that `variance` lacks.
     """
     here = variance[variance["task"] == task]
@@ -109,7 +110,8 @@ def verdict(
         "runs": int(here.loc[here["proxy"] != "fork", "n"].max()) if len(here) else None,
         "failure_rate": clean(here.loc[here["proxy"] != "fork", "failure_rate"].max()),
         "gap_fork_residual": _gap(here),
-        "caveats": _caveats(here, horizon, known) + _stopped(envelope, task),
+        "identity": identity,
+        "caveats": _caveats(here, horizon, known) + _stopped(envelope, task) + _unequal(identity),
     }
 
 
@@ -177,6 +179,16 @@ def _stops(
             "break_even_runs": clean(row["break_even_runs"]),
         }
         for _, row in rows.iterrows()
+    ]
+
+
+def _unequal(identity: dict[str, Any] | None) -> list[str]:
+    if identity is None or identity["holds"]:
+        return []
+    z = identity["largest_z"]
+    return [
+        f"what the forks explain and leave does not add up to Var R (|z| = {z:.1f}): forks and runs "
+        "differ in law; look at what a fork draws anew"
     ]
 
 
