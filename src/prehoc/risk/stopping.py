@@ -101,10 +101,14 @@ def argmin(
     best = int(np.argmin(totals))
     low, high = interval_of_depth(fit, rate, drift)
     se = _se_of_gain(fit, tries[best], var_r, var_r_se, drift)
-    found = _against_zero("argmin", fit, tries[best], totals[best], low, high, var_r, se)
-    if fit.K <= 0 and found.low == 0.0:
+    if fit.K <= 0 and _close(fit, totals[best], var_r, se):
         return Decision("argmin", 0.0, 0.0, high, "zero", float(var_r))
-    return found
+    return _against_zero("argmin", fit, tries[best], totals[best], low, high, var_r, se)
+
+
+def _close(fit: EnvelopeFit, total: float, var_r: float, se: float) -> bool:
+    """Whether J at the best depth and at 0 cannot be told apart."""
+    return bool(abs(total - var_r) <= float(norm.ppf(0.5 + fit.confidence / 2)) * se)
 
 
 def _se_of_gain(fit: EnvelopeFit, c: float, var_r: float, var_r_se: float, drift: Drift | None) -> float:
@@ -122,8 +126,7 @@ def _against_zero(
     se: float,
 ) -> Decision:  # fmt: skip
     """Weigh "no probing" against the best depth of 1 or more; ties go to no probing."""
-    z = float(norm.ppf(0.5 + fit.confidence / 2))
-    close = abs(total - var_r) <= z * se
+    close = _close(fit, total, var_r, se)
     if var_r <= total:
         return Decision(rule, 0.0, 0.0, high if close else 0.0, "zero", float(var_r))
     low, high = min(low, c), max(high, c)
