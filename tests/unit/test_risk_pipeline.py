@@ -13,6 +13,7 @@ from prehoc.risk.pipeline import (
     driving_curve,
     envelope_table,
     regimes_table,
+    summary,
     variance_table,
     verdict,
 )
@@ -250,3 +251,18 @@ def test_scale_of_the_metric(frames):
         assert power2[column].to_numpy() == pytest.approx(expected, rel=1e-3, nan_ok=True)
     assert c2["c_star"].to_numpy() == pytest.approx(c["c_star"].to_numpy(), abs=1.01, nan_ok=True)
     assert g2["regime"].tolist() == g["regime"].tolist()
+
+
+def test_summary_tells_each_verdict(made):
+    v, e, c, g = made
+    page = summary([verdict("synthetic_dynamic", v, e, c, g)], v)
+    row = next(line for line in page.splitlines() if line.startswith("| synthetic_dynamic | "))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    power = e[(e["model"] == "power") & (e["proxy"] == "fork") & (e["task"] == "synthetic_dynamic")].iloc[0]
+    assert cells[3] == "fork (state)"
+    assert cells[5].startswith(f"{power['alpha']:.2g} [")
+    v = v[v["task"] == "synthetic_dynamic"]
+    at = v[(v["proxy"] == "residual") & (v["information"] == "last") & (v["depth"] == 1)].iloc[0]
+    assert f"residual (last) | 1: {at['risk'] / at['var_r']:.2g}," in page
+    lost = {"task": "t", "in_words": "t is undecided: 100% of its runs failed."}
+    assert "**t**: t is undecided" in summary([lost], v)

@@ -104,6 +104,14 @@ def test_sources_stand_beside_known_components(results):
     assert held.mean() > 0.7
 
 
+def test_summary_has_each_task_once_and_its_verdict(results):
+    page = (results / "summary.md").read_text()
+    for task in (*REAL, "tiny_synthetic"):
+        verdict = json.loads((results / task / "verdict.json").read_text())
+        assert page.count(f"\n| {task} | {verdict['runs']} |") == 1
+        assert verdict["in_words"] in page
+
+
 def test_figures_have_their_csv(results):
     for name in ("fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic", "sources"):
         for ending, magic in (("png", b"\x89PNG"), ("pdf", b"%PDF")):

@@ -6,12 +6,14 @@ import pytest
 from project import CI
 
 TASKS = {"tiny_head", "tiny_noise", "tiny_modular", "tiny_synthetic"}
-JOINT = {("gather", t) for t in ("variance", "envelope", "c_star", "regimes", "intrinsic", "advice")}
+JOINT = {
+    ("gather", t) for t in ("variance", "envelope", "c_star", "regimes", "intrinsic", "advice", "summary")
+}
 ANALYSED = {("figures", f) for f in ("fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic")}
 SOURCES = {("gather", "sources"), ("figures", "sources")}
 FIGURES = ANALYSED | {("figures", "sources")}
 PROVENANCE = ("provenance", "")
-DECIDED = {("gather", t) for t in ("c_star", "regimes", "intrinsic", "advice")}
+DECIDED = {("gather", t) for t in ("c_star", "regimes", "intrinsic", "advice", "summary")}
 
 
 @contextlib.contextmanager

@@ -161,8 +161,10 @@ def tables_made():
 def rules_of(what):
     """Files behind the collecting targets."""
     if what == "tables":
-        return [f"results/tables/{t}.csv" for t in tables_made()] + [
-            f"results/{t}/verdict.json" for t in TASKS
+        return [
+            *[f"results/tables/{t}.csv" for t in tables_made()],
+            *[f"results/{t}/verdict.json" for t in TASKS],
+            *(["results/summary.md"] if TASKS else []),
         ]
     made = (FIGURES if TASKS else []) + (["sources"] if CROSSED else [])
     if what == "sources":

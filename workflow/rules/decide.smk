@@ -67,6 +67,25 @@ for name in TABLES:
             "prehoc --log {log} gather --table {params.table} --out {output} {input}"
 
 
+rule summary:
+    input:
+        variance="results/tables/variance.csv",
+        verdicts=[f"results/{t}/verdict.json" for t in TASKS],
+    output:
+        "results/summary.md",
+    log:
+        "results/logs/gather/summary.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        source=source_digest("decide"),
+    message:
+        "put all verdicts on one page"
+    shell:
+        "prehoc --log {log} summary --variance {input.variance} --out {output}"
+        " {input.verdicts}"
+
+
 rule provenance:
     input:
         config=WHOLE_FILE,

@@ -181,3 +181,18 @@ def decide(
     tables.write("intrinsic", limit, intrinsic)
     tables.write("advice", further, advice)
     tables.write_json(text, verdict)
+
+
+@app.command()
+def summary(
+    variance: Annotated[Path, typer.Option(help="variance table of all tasks")],
+    out: Annotated[Path, typer.Option(help="Markdown file to write")],
+    verdicts: Annotated[list[Path], typer.Argument(help="the tasks' verdict.json")],
+) -> None:
+    """Put all verdicts on one page of Markdown."""
+    from prehoc import tables
+    from prehoc.risk import pipeline
+
+    page = pipeline.summary([read_stage(v) for v in verdicts], tables.read("variance", variance))
+    with tables.atomic(out) as temporary:
+        temporary.write_text(page)

@@ -10,6 +10,7 @@ from prehoc.risk.measured import envelope_table, lost_table, variance_table
 from prehoc.risk.phase import regimes_table
 from prehoc.risk.planning import advice_table
 from prehoc.risk.regimes import Thresholds
+from prehoc.risk.summary import summary
 from prehoc.risk.verdict import lost_verdict, verdict
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "lost_table",
     "lost_verdict",
     "regimes_table",
+    "summary",
     "variance_table",
     "verdict",
 ]
