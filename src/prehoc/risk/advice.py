@@ -1,10 +1,10 @@
 """What further measuring would halve alpha's interval: more seeds, more depths, or both.
 
 At a design (depths, N' runs) the Fisher information on (b, log K, alpha) is g' W g, g = d log mu/d
-parameter [D, 3], W = diag(nu)/2; the fit's interval is its sandwich (g'Wg)^-1 g'W C W g (g'Wg)^-1 with
-C the relative covariance of U across depths, which falls as N/N'.  The generalised information
-g' C^-1 g is the bound that no estimator beats (Rao, Linear Statistical Inference, 1973, 4a); depths of the
-same runs are correlated, so a depth between two others adds little to it.
+parameter [D, 3], W^-1 the fit's working covariance (risk/gls.py); its interval is the sandwich
+(g'Wg)^-1 g'W C W g (g'Wg)^-1 with C the relative covariance of U across depths, which falls as N/N'.
+The generalised information g' C^-1 g is the bound that no estimator beats (Rao, Linear Statistical
+Inference, 1973, 4a); depths of the same runs are correlated, so one between two others adds little.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from prehoc.risk.envelope import MIN_DEPTHS, EnvelopeFit
+from prehoc.risk.envelope import MIN_DEPTHS, EnvelopeFit, influence_of
+from prehoc.risk.gls import shrunk
 from prehoc.risk.profile import ALPHA_BOUNDS, power_basis, power_scale, project
 
 Array = NDArray[np.float64]
@@ -115,15 +116,8 @@ def alpha_sd(fit: EnvelopeFit, depths: Sequence[float], independent: bool, bound
         return float("inf")
     nu, relative = extend(fit, at, independent)
     g = fit.gradient(at) / fit.mu(at)[:, None]
-    size = np.sqrt((g**2 * nu[:, None]).sum(0))
-    g = g / size
-    if bound:
-        cov = np.linalg.pinv(g.T @ np.linalg.solve(relative, g), rcond=1e-13, hermitian=True)
-    else:
-        weighted = g * nu[:, None] / 2
-        bread = np.linalg.pinv(g.T @ weighted, rcond=1e-13, hermitian=True)
-        cov = bread @ weighted.T @ relative @ weighted @ bread
-    return float(np.sqrt(cov[2, 2]) / size[2])
+    reach = influence_of(g, relative if bound else shrunk(relative, nu), [0, 1, 2])
+    return float(np.sqrt((reach @ relative @ reach.T)[2, 2]))
 
 
 def at_alpha(fit: EnvelopeFit) -> EnvelopeFit:

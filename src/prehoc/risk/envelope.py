@@ -162,7 +162,7 @@ def fit_envelope(
     moving = free if inside else [i for i in free if i != 2]
     stat, freedom = gls_lack_of_fit(u[:, 0], mu, v[:, 0], relative, tangent[:, moving])
     p = float(chi2.sf(stat, freedom)) if freedom > 0 else float("nan")
-    influence = _influence(tangent, stage.working, free)
+    influence = influence_of(tangent, stage.working, free)
     cov = influence @ relative @ influence.T
     naive = (influence @ stage.working @ influence.T)[2, 2]
     ratio = float(cov[2, 2] / naive) if naive > 0 else 1.0
@@ -241,7 +241,7 @@ def _second_stage(u: Array, nu: Array, basis: Basis, relative: Array, pilot: _St
     return _Stage(alpha, b, k, working, deviance)
 
 
-def _influence(tangent: Array, working: Array, free: list[int]) -> Array:
+def influence_of(tangent: Array, working: Array, free: list[int]) -> Array:
     """What a relative error of each risk does to (b, log K, alpha), to first order  [3, D].
 
     (G' W^-1 G)^-1 G' W^-1 for the free parameters, rows of zeros for the others; G = `tangent`
