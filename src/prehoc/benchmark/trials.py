@@ -210,21 +210,21 @@ def try_once(rows: Rows, trial: int, data: TaskData, truth: Truth, setting: Sett
     var_r, se = float(none.risk[0]), float(none.se[0])
     rate = stopping.price_to_rate(setting.price, var_r, data.horizon)
     drift = drift_of(truth.proxy, fit.risk, fit.nu, var_r, se)
+    found = stopping.guarded(fit, rate, var_r, se, drift)
+    rows.add(trial, "c_star:guarded", found.c_star, found.low, found.high)
+    kept = not fit.lack_of_fit_p < stopping.GUARD_LEVEL  # then the guarded rule is the argmin
     chosen = {
-        "guarded": stopping.guarded(fit, rate, var_r, se, drift),
-        "argmin": stopping.argmin(fit, rate, var_r, se, drift),
-        "closed_form": stopping.closed_form(fit, rate, drift),
-        "grid": stopping.grid_argmin(fit, rate, var_r, se),
+        "guarded": found.c_star,
+        "argmin": found.c_star if kept else stopping.argmin(fit, rate, var_r, se, drift).c_star,
+        "closed_form": min(stopping.optimal_depth(fit.K, fit.alpha, rate, fit.shift), data.horizon),
+        "grid": stopping.grid_argmin(fit, rate, var_r, se).c_star,
     }
-    best = float(truth.total.min())
-    for name, found in chosen.items():
-        rows.add(trial, f"c_star:{name}", found.c_star, found.low, found.high)
-        rows.add(trial, f"regret:{name}", (truth.total[int(found.c_star)] - best) / truth.var_r)
     paper = next(m for m in models if m.model == "loglog")
     rows.add(trial, "alpha:loglog", paper.alpha)
-    c = stopping.optimal_depth(paper.K, paper.alpha, rate)
-    spot = int(np.clip(round(c), 0, data.horizon))
-    rows.add(trial, "regret:loglog", (truth.total[spot] - best) / truth.var_r)
+    chosen["loglog"] = min(stopping.optimal_depth(paper.K, paper.alpha, rate), data.horizon)
+    best = float(truth.total.min())
+    for name, c in chosen.items():
+        rows.add(trial, f"regret:{name}", (truth.total[round(c)] - best) / truth.var_r)
 
 
 def trials(setting: Setting, runs: int, count: int, truth: Truth | None = None) -> pd.DataFrame:

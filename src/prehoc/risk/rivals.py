@@ -14,7 +14,7 @@ from scipy.optimize import least_squares
 from scipy.stats import chi2
 
 from prehoc.risk.envelope import EnvelopeFit, gls_lack_of_fit
-from prehoc.risk.profile import ALPHA_BOUNDS, exponential_basis, maximise
+from prehoc.risk.profile import ALPHA_BOUNDS, alpha_grid, exponential_basis, maximise
 
 Array = NDArray[np.float64]
 
@@ -123,15 +123,8 @@ def log_regression(fit: EnvelopeFit) -> Rival:
 
     lower = [0.0, -40.0, ALPHA_BOUNDS[0]]
     upper = [10.0, 40.0, ALPHA_BOUNDS[1]]
-    best = None
-    for alpha in (0.1, 0.4, 1.0, 2.5):
-        start = [0.5 * fit.risk.min() / top, alpha * log_c[0], alpha]
-        found = least_squares(
-            lambda t: model(t) - log_u, start, slopes, (lower, upper), x_scale=[0.1, 1.0, 0.3]
-        )
-        if best is None or found.cost < best.cost - 1e-12:
-            best = found
-    assert best is not None
+    start = np.clip(_start(fit.risk / top, log_c), lower, upper)
+    best = least_squares(lambda t: model(t) - log_u, start, slopes, (lower, upper), x_scale=[0.1, 1.0, 0.3])
     mu = np.exp(model(best.x))
     x = fit.depth ** -best.x[2]
     K = top * np.exp(best.x[1])
@@ -140,6 +133,20 @@ def log_regression(fit: EnvelopeFit) -> Rival:
     L_int = top * best.x[0] if columns else 0.0
     values = (float(L_int), float(K), float(best.x[2]), np.nan)
     return _finish("loglog", fit, mu, tangent, values, 3)
+
+
+def _start(risk: Array, log_c: Array) -> Array:
+    """Where to start (L_int, log K, alpha): the best alpha of a grid, by relative errors."""
+    alpha = np.exp(alpha_grid())
+    x = np.exp(-log_c[:, None] * alpha)
+    one, wide, each = 1 / risk, x / risk[:, None], np.arange(len(alpha))
+    s0, s1, s2 = one @ one, one @ wide, (wide * wide).sum(0)
+    t0, t1 = one.sum(), wide.sum(0)
+    det = np.maximum(s0 * s2 - s1 * s1, 1e-300)
+    b, k = np.maximum((t0 * s2 - t1 * s1) / det, 1e-6), np.maximum((t1 * s0 - t0 * s1) / det, 1e-12)
+    loss = (np.log((b + k * x) / risk[:, None]) ** 2).sum(0)
+    best = each[int(np.argmin(loss))]
+    return np.array([b[best], np.log(k[best]), alpha[best]])
 
 
 def power(fit: EnvelopeFit) -> Rival:
