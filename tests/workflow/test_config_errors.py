@@ -40,7 +40,7 @@ HEAD = "kind: text_classification, method: {kind: head, pooling: mean}"
         ("tasks={bbc_topics: {model: {name: 'packaged:gpt9'}}}", "model.name", "choose from"),
         (f"tasks={{mine: {{{HEAD}, data: {{name: empty.csv}}}}}}", "tasks.mine.data.name", "no rows"),
         (f"tasks={{mine: {{{HEAD}, data: {{name: absent.csv}}}}}}", "tasks.mine.data", "absent.csv"),
-        (f"tasks={{mine: {{{HEAD}, outputs: null, "
+        (f"tasks={{mine: {{{HEAD}, outputs: {{examples: 10}}, "
          "data: {name: three.csv, classes: 2, train: 20, val: 10, target: 10}}}",
          "tasks.mine.data.classes", "raise classes"),
         (f"tasks={{mine: {{{HEAD}, data: {{name: three.csv, text: body}}}}}}", "data.text", "it has text, label"),
