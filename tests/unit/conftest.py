@@ -178,6 +178,7 @@ def stage(tiny_encoder: str, texts_file: str, tmp_path: Path) -> Stage:
             "depths": [1, 4, 16],
             "horizon": 32,
             "outcome": {"metric": "accuracy", "target_sample": None, "target_label_noise": 0.0},
+            "outputs": None,
             "forks": None,
             "crossed": [],
         }

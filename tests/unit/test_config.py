@@ -74,6 +74,12 @@ def test_only_picks_and_keeps_file_order():
         ("fork", {"forks": {"trunks": 20, "per_trunk": 5, "depths": [1]}}, False),
         ("risk", {"optimiser": {"lr": 0.5}}, True),
         ("risk", {"horizon": 300}, False),
+        ("train", {"outputs": {"components": 4}}, True),
+        ("train", {"outputs": {"examples": 32}}, False),
+        ("fork", {"outputs": None}, True),
+        ("risk", {"outputs": {"examples": 32}}, True),
+        ("risk", {"outputs": {"components": 4}}, False),
+        ("decide", {"outputs": None}, False),
     ],
 )
 def test_stage_config_holds_what_the_stage_depends_on(stage, change, same):
@@ -82,6 +88,12 @@ def test_stage_config_holds_what_the_stage_depends_on(stage, change, same):
     made["tasks"]["movie_polarity"] = merge(made["tasks"]["movie_polarity"], change)
     after = config.stage_config(config.resolve(made), "movie_polarity", stage)
     assert (config.digest(before) == config.digest(after)) == same
+
+
+def test_a_crossed_task_records_no_outputs():
+    resolved = config.resolve(RAW)
+    assert resolved.tasks["movie_polarity_sources"].outputs is not None
+    assert config.stage_config(resolved, "movie_polarity_sources", "train")["outputs"] is None
 
 
 def test_shards_cover_all_runs_once():
@@ -152,3 +164,10 @@ def test_conda_environment_holds_the_locks_versions():
     pins = next(d["pip"] for d in made["dependencies"] if isinstance(d, dict))
     assert len(pins) > 5
     assert set(pins) <= set(lock)
+
+
+def test_outputs_are_of_all_validation_examples_where_there_are_few():
+    resolved = config.resolve(raw(tasks={"mine": {**RAW["tasks"]["bbc_topics"], "data": {
+        **RAW["tasks"]["bbc_topics"]["data"], "val": 20}}}))  # fmt: skip
+    assert config.stage_config(resolved, "mine", "train")["outputs"] == {"examples": 20}
+    assert config.stage_config(resolved, "mine", "risk")["outputs"] == {"components": 8}

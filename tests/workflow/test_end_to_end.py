@@ -24,7 +24,7 @@ def test_every_table_is_as_declared(results):
         assert set(frame["task"]) <= {*REAL, "tiny_synthetic"}
         assert len(frame)
     for task in (*REAL, "tiny_crossed"):
-        for name in ("runs", "forks", "draws", "static"):
+        for name in ("runs", "forks", "draws", "static", "outputs"):
             tables.read(name, results / task / f"{name}.parquet")
 
 
@@ -37,6 +37,27 @@ def test_runs_are_whole(results):
     assert set(target["depth"]) == {64}
     assert set(target["metric"]) == {"accuracy", "loss", "accuracy_pool", "loss_pool"}
     assert not runs["failure"].any()
+
+
+def test_outputs_are_recorded_and_become_a_risk(results):
+    said = tables.read("outputs", results / "tiny_head/outputs.parquet")
+    assert len(said) == 64 * 7 * 32
+    assert (said["value"] <= 0).all()
+    for task in ("tiny_noise", "tiny_synthetic", "tiny_crossed"):
+        assert tables.read("outputs", results / task / "outputs.parquet").empty
+    made = {name: tables.read(name, results / f"tables/{name}.csv") for name in TABLES}
+    for name in ("variance", "envelope", "c_star"):
+        rows = made[name][made[name]["information"] == "outputs"]
+        assert set(rows["task"]) == {"tiny_head"}
+        assert set(rows["proxy"]) == {"residual"}
+    risk = made["variance"]
+    risk = risk[risk["information"] == "outputs"].set_index("depth")
+    assert list(risk.index) == [1, 2, 4, 8, 16, 32, 64]
+    assert risk["risk"].between(0.3 * risk["var_r"], 1.6 * risk["var_r"]).all()  # 64 runs: chi-square
+    gap = json.loads((results / "tiny_head/verdict.json").read_text())["gap_fork_residual"]
+    assert {g["depth"]: g["outputs"] for g in gap} == pytest.approx(
+        {d: risk.loc[d, "risk"] for d in (1, 4, 16, 64)}
+    )
 
 
 def test_a_real_model_learns(results):
@@ -148,7 +169,8 @@ def test_shards_of_another_size_give_the_same_runs(finished, tmp_path):
     other = copy_project(tmp_path / "project")
     changes = "tasks={tiny_head: {shard: 7, runs: 21}}"
     other.run("results/tiny_head/runs.parquet", *CI, "--config", changes)
-    ours = tables.read("runs", other.folder / "results/tiny_head/runs.parquet")
-    theirs = tables.read("runs", finished.folder / "results/tiny_head/runs.parquet")
-    theirs = theirs[theirs["seed"] < 21].reset_index(drop=True)
-    pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
+    for name in ("runs", "outputs"):
+        ours = tables.read(name, other.folder / f"results/tiny_head/{name}.parquet")
+        theirs = tables.read(name, finished.folder / f"results/tiny_head/{name}.parquet")
+        theirs = theirs[theirs["seed"] < 21].reset_index(drop=True)
+        pd.testing.assert_frame_equal(ours, theirs, check_exact=True)

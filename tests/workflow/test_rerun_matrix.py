@@ -61,6 +61,7 @@ def test_nothing_changed_runs_nothing(finished):
         ("{optimiser: {lr: 1.5}}", False),
         ("{population: {train_subset: {n: 32, visible: false}}}", False),
         ("{outcome: {target_sample: 40}}", False),
+        ("{outputs: {examples: 40}}", False),
         ("{horizon: 96}", False),
         ("{depths: [1, 2, 4, 8, 16, 32, 48]}", False),
     ],
@@ -88,6 +89,12 @@ def test_a_price_or_gamma_runs_decide_and_later(finished):
 def test_a_risk_setting_runs_risk_and_later(finished):
     jobs = finished.plan("all", *CI, "--config", "risk={confidence: 0.9}")
     assert rules_of(jobs) == {"risk", "decide", "decompose", "gather", "figures", "provenance"}
+
+
+def test_other_components_of_the_outputs_run_risk_and_later(finished):
+    jobs = finished.plan("all", *CI, "--config", "tasks={tiny_head: {outputs: {components: 5}}}")
+    assert rules_of(jobs) == {"risk", "decide", "gather", "figures", "provenance"}
+    assert tasks_of(jobs, "risk", "decide") == {"tiny_head"}
 
 
 def test_a_figure_style_runs_figures(finished):

@@ -2,11 +2,13 @@ rule collect:
     input:
         runs=shard_files("runs"),
         draws=shard_files("draws"),
+        outputs=shard_files("outputs"),
         forks=fork_files,
     output:
         runs="results/{task}/runs.parquet",
         draws="results/{task}/draws.parquet",
         forks="results/{task}/forks.parquet",
+        outputs="results/{task}/outputs.parquet",
     log:
         "results/logs/collect/{task}.log",
     benchmark:
@@ -19,11 +21,11 @@ rule collect:
         source=source_digest("collect"),
         parts=lambda wildcards, input: [
             f"--{kind}-part {path}"
-            for kind in ("runs", "draws", "forks")
+            for kind in ("runs", "draws", "forks", "outputs")
             for path in input[kind]
         ],
     message:
-        "{wildcards.task}: collect runs and forks"
+        "{wildcards.task}: collect runs, forks and outputs"
     shell:
         "prehoc --log {log} collect --runs {output.runs} --draws {output.draws}"
-        " --forks {output.forks} {params.parts}"
+        " --forks {output.forks} --outputs {output.outputs} {params.parts}"

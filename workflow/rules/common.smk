@@ -129,7 +129,7 @@ def picture(name, category):
 
 
 def shard_files(kind):
-    """An input function: the shards' files of the wildcard's task; `kind` is runs or draws."""
+    """An input function: the shards' files of the wildcard's task; `kind` is runs, draws or outputs."""
     return lambda wildcards: [
         f"results/{wildcards.task}/shards/{kind}_{first:06d}-{end:06d}.parquet"
         for first, end in shards(CONFIG.tasks[wildcards.task])

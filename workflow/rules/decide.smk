@@ -4,6 +4,7 @@ rule decide:
         runs="results/{task}/runs.parquet",
         forks="results/{task}/forks.parquet",
         draws="results/{task}/draws.parquet",
+        outputs="results/{task}/outputs.parquet",
         variance="results/{task}/variance.csv",
         envelope="results/{task}/envelope.csv",
         static="results/{task}/static.parquet",
@@ -32,7 +33,8 @@ rule decide:
         "{wildcards.task}: optimal depth, regime, intrinsic limit, advice and verdict"
     shell:
         "prehoc --log {log} decide --config {input.config} --runs {input.runs}"
-        " --forks {input.forks} --draws {input.draws} --variance {input.variance}"
+        " --forks {input.forks} --draws {input.draws} --outputs {input.outputs}"
+        " --variance {input.variance}"
         " --envelope {input.envelope} --static {input.static} --c-star {output.c_star}"
         " --regimes {output.regimes} --intrinsic {output.intrinsic} --advice {output.advice}"
         " --verdict {output.verdict}"

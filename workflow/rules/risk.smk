@@ -4,6 +4,7 @@ rule risk:
         runs="results/{task}/runs.parquet",
         forks="results/{task}/forks.parquet",
         draws="results/{task}/draws.parquet",
+        outputs="results/{task}/outputs.parquet",
     output:
         variance="results/{task}/variance.csv",
         envelope="results/{task}/envelope.csv",
@@ -21,5 +22,6 @@ rule risk:
         "{wildcards.task}: estimate the risk and fit the envelope"
     shell:
         "prehoc --log {log} risk --config {input.config} --runs {input.runs}"
-        " --forks {input.forks} --draws {input.draws} --variance {output.variance}"
+        " --forks {input.forks} --draws {input.draws} --outputs {input.outputs}"
+        " --variance {output.variance}"
         " --envelope {output.envelope}"

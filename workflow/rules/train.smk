@@ -5,6 +5,7 @@ rule train:
     output:
         runs="results/{task}/shards/runs_{first}-{end}.parquet",
         draws="results/{task}/shards/draws_{first}-{end}.parquet",
+        outputs="results/{task}/shards/outputs_{first}-{end}.parquet",
     log:
         "results/logs/train/{task}_{first}-{end}.log",
     benchmark:
@@ -25,7 +26,8 @@ rule train:
         "{wildcards.task}: train runs {wildcards.first} to {wildcards.end}"
     shell:
         "prehoc --log {log} train --config {input.config} --first {params.first}"
-        " --end {params.end} --runs {output.runs} --draws {output.draws} --threads {threads}"
+        " --end {params.end} --runs {output.runs} --draws {output.draws} --outputs {output.outputs}"
+        " --threads {threads}"
 
 
 rule simulate:
@@ -37,6 +39,7 @@ rule simulate:
         draws="results/{task}/draws.parquet",
         truth="results/{task}/truth.parquet",
         static="results/{task}/static.parquet",
+        outputs="results/{task}/outputs.parquet",
     log:
         "results/logs/simulate/{task}.log",
     benchmark:
@@ -52,4 +55,4 @@ rule simulate:
     shell:
         "prehoc --log {log} simulate --config {input.config} --runs {output.runs}"
         " --forks {output.forks} --draws {output.draws} --truth {output.truth}"
-        " --static {output.static}"
+        " --static {output.static} --outputs {output.outputs}"

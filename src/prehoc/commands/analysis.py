@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prehoc.commands.app import Out, StageFile, app, read_stage
 from prehoc.errors import InputError, TooFewRunsError
+
+if TYPE_CHECKING:
+    from prehoc.risk.outputs import Outputs
+
+
+ProbeFile = Annotated[Path | None, typer.Option(help="outputs table; without it `outputs` is not measured")]
 
 
 @app.command()
@@ -19,11 +25,15 @@ def collect(
     runs_part: Annotated[list[Path], typer.Option(help="a shard's runs table; repeat for more")],
     draws_part: Annotated[list[Path], typer.Option(help="a shard's draws table; repeat for more")],
     forks_part: Annotated[list[Path] | None, typer.Option(help="a forks table; repeat for more")] = None,
+    outputs: Annotated[Path | None, typer.Option(help="outputs table to write")] = None,
+    outputs_part: Annotated[list[Path] | None, typer.Option(help="a shard's outputs; repeat")] = None,
 ) -> None:
-    """Join a task's shards and forks into its runs, draws and forks tables, rows in their key's order."""
+    """Join a task's shards and forks into its runs, draws, forks and outputs tables, ordered by key."""
     join("runs", runs, runs_part, ordered=True)
     join("draws", draws, draws_part, ordered=True)
     join("forks", forks, forks_part, ordered=True)
+    if outputs is not None:
+        join("outputs", outputs, outputs_part, ordered=True)
 
 
 @app.command()
@@ -57,6 +67,7 @@ def risk(
     draws: Annotated[Path, typer.Option(help="draws table")],
     variance: Annotated[Path, typer.Option(help="variance table to write")],
     envelope: Annotated[Path, typer.Option(help="envelope table to write")],
+    outputs: ProbeFile = None,
 ) -> None:
     """Estimate U(c) by every proxy, and fit the decay law, for one task."""
     from prehoc import tables
@@ -67,6 +78,7 @@ def risk(
     frames = [tables.read(n, p) for n, p in (("runs", runs), ("forks", forks), ("draws", draws))]
     settings, horizons = stage["risk"], {stage["task"]: stage["horizon"]}
     proxies, sets, level = settings["proxies"], settings["information"], settings["confidence"]
+    said: dict[str, Any] = {"horizons": horizons, "outputs": probe_of(stage, outputs)}
     try:
         u = pipeline.variance_table(
             *frames,
@@ -74,7 +86,7 @@ def risk(
             proxies=proxies,
             information=sets,
             confidence=level,
-            horizons=horizons,
+            **said,
         )
     except TooFewRunsError:
         if not frames[0]["failure"].any():
@@ -82,7 +94,7 @@ def risk(
         tables.write("variance", pipeline.lost_table(stage["task"], frames[0], metric_of(stage)), variance)
         tables.write("envelope", tables.empty("envelope"), envelope)
         return
-    fits = pipeline.envelope_table(u, *frames, horizons=horizons, shift=shift_of(stage), confidence=level)
+    fits = pipeline.envelope_table(u, *frames, shift=shift_of(stage), confidence=level, **said)
     tables.write("variance", u, variance)
     tables.write("envelope", fits, envelope)
 
@@ -90,6 +102,16 @@ def risk(
 def shift_of(stage: dict[str, Any]) -> float:
     """The envelope's shift of a stage: 0.5 steps where it asks for the half-shift."""
     return 0.5 if stage["half_shift"] else 0.0
+
+
+def probe_of(stage: dict[str, Any], path: Path | None) -> Outputs | None:
+    """A stage's recorded outputs; None where the task records none."""
+    from prehoc import tables
+    from prehoc.risk.outputs import Outputs
+
+    if path is None or not stage["outputs"]:
+        return None
+    return Outputs.of_table(tables.read("outputs", path), stage["outputs"]["components"])
 
 
 @app.command()
@@ -106,6 +128,7 @@ def decide(
     intrinsic: Annotated[Path, typer.Option(help="intrinsic table to write")],
     advice: Annotated[Path, typer.Option(help="advice table to write")],
     verdict: Annotated[Path, typer.Option(help="verdict.json to write")],
+    outputs: ProbeFile = None,
 ) -> None:
     """Optimal depth, regime, what L_int is made of, what to measure next, and the verdict, for one task."""
     from prehoc import tables
@@ -126,6 +149,7 @@ def decide(
     settings, rule = stage["decide"], dict(stage["decide"]["regimes"])
     common: dict[str, Any] = {
         "horizons": horizons,
+        "outputs": probe_of(stage, outputs),
         "information": stage["risk"]["verdict_information"],
         "shift": shift_of(stage),
         "confidence": stage["risk"]["confidence"],

@@ -30,7 +30,7 @@ def figure(
     import pandas as pd
 
     from prehoc import tables
-    from prehoc.figures import curves, fig2_decay, fig3_phase, fig4_c_star, fig_sources
+    from prehoc.figures import curves, fig2_decay, fig3_phase, fig4_c_star, fig_sources, readings
 
     stage = read_stage(config)
     tasks = [t for group in stage["groups"].values() for t in group]
@@ -57,7 +57,7 @@ def figure(
         return
     u, fits = read("variance", variance), read("envelope", envelope)
     by_residual = [t for t, driver in stage["drivers"].items() if driver == "residual"]
-    u = u[~(u["task"].isin(by_residual) & (u["proxy"] == "fork"))]  # panel (b) shows what drives
+    u = readings.driving(u, by_residual, stage["information"])  # panel (b) shows what drives
     if name == "fig2_decay":
         truths = [tables.read("truth", p) for p in part or []]
         truth = pd.concat(truths, ignore_index=True) if truths else None

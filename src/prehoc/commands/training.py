@@ -55,6 +55,7 @@ def train(
     end: Annotated[int, typer.Option(min=1, help="one past the last seed")],
     runs: Annotated[Path, typer.Option(help="runs table to write")],
     draws: Annotated[Path, typer.Option(help="draws table to write")],
+    outputs: Annotated[Path, typer.Option(help="outputs table to write; empty where none are recorded")],
     threads: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
     """Train one shard of seeds through all depths; resumes from the store's checkpoints."""
@@ -65,14 +66,17 @@ def train(
     _threads(threads)
     from prehoc.tasks.population import draws_frame
     from prehoc.training import loop, problems
+    from prehoc.training.outputs import Part, outputs_frame
 
     stage = read_stage(config)
+    said: list[Part] = []
     with named_task(stage["task"]):
-        records, drawn = loop.train(stage, problems.build(stage), range(first, end), log.info)
+        records, drawn = loop.train(stage, problems.build(stage), range(first, end), log.info, said)
     columns = ["seed", "depth", "split", "metric", "value", "failure"]
     frame = pd.DataFrame(records, columns=columns)
     frame.insert(0, "task", stage["task"])
     tables.write("draws", draws_frame(stage, drawn), draws)
+    tables.write("outputs", outputs_frame(stage["task"], said), outputs)
     tables.write("runs", frame, runs)
 
 
@@ -108,6 +112,7 @@ def simulate(
     draws: Annotated[Path, typer.Option(help="draws table to write")],
     truth: Annotated[Path, typer.Option(help="exact risk table to write")],
     static: Annotated[Path, typer.Option(help="static table to write")],
+    outputs: Annotated[Path | None, typer.Option(help="outputs table to write: an empty one")] = None,
 ) -> None:
     """Simulate a synthetic task whose L(c) is known exactly; write its runs and its truth."""
     import pandas as pd
@@ -135,3 +140,5 @@ def simulate(
         tables.write(name, frame, path)
     known = pd.DataFrame({"task": [stage["task"]], "feature": ["exact"], "value": [1.0]})
     tables.write("static", known, static)
+    if outputs is not None:
+        tables.write("outputs", tables.empty("outputs"), outputs)

@@ -136,6 +136,21 @@ class Outcome(Block):
         return self
 
 
+class Outputs(Block):
+    """Each run's outputs on the first validation examples, recorded at every depth."""
+
+    examples: Count = Field(description="validation examples at most, the same for every run")
+    components: Count = Field(description="principal components of them that enter the regression")
+
+    @model_validator(mode="after")
+    def _fewer_components(self) -> Outputs:
+        if self.components > self.examples:
+            raise ValueError(
+                f"components {self.components} exceed examples {self.examples}; lower components"
+            )
+        return self
+
+
 class Forks(Block):
     """Forks: `per_trunk` continuations of each of the first `trunks` runs, from each depth."""
 

@@ -14,8 +14,8 @@ class Risk(Block):
     """Which proxies are estimated, and how."""
 
     proxies: list[Literal["residual", "run_to_run", "change", "fork"]]
-    information: list[Literal["last", "prefix", "static", "static+prefix"]]
-    verdict_information: Literal["last", "prefix", "static+prefix"]
+    information: list[Literal["last", "prefix", "outputs", "static", "static+prefix"]]
+    verdict_information: Literal["last", "prefix", "outputs", "static+prefix"]
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
 
 

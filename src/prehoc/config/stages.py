@@ -37,6 +37,7 @@ def stage_config(config: Config, task: str, stage: str) -> dict[str, Any]:
         identity["population"] = drawn  # which domains' texts are read
         keep = ("kind", "model", "data", "arithmetic", "method")
     elif stage == "train":
+        identity["outputs"] = _outputs(block, "examples")
         keep = (*TRAINING_KEYS, "depths", "horizon", "outcome")
     elif stage == "fork":
         keep = (*TRAINING_KEYS, "depths", "horizon", "outcome", "forks")
@@ -44,6 +45,7 @@ def stage_config(config: Config, task: str, stage: str) -> dict[str, Any]:
         keep = ("kind", "synthetic", "runs", "depths", "horizon", "forks")
     elif stage == "risk":
         payload = {k: block[k] for k in ("horizon", "outcome", "kind", "half_shift")}
+        payload["outputs"] = _outputs(block, "components")
         return {"task": task, **payload, "risk": config.risk.model_dump(mode="json")}
     elif stage == "decompose":
         payload = {k: block[k] for k in ("horizon", "outcome", "kind", "crossed")}
@@ -57,12 +59,25 @@ def stage_config(config: Config, task: str, stage: str) -> dict[str, Any]:
         }
     elif stage == "decide":
         payload = {k: block[k] for k in ("horizon", "outcome", "kind", "half_shift", "population")}
+        payload["outputs"] = _outputs(block, "components")
         payload["risk"] = config.risk.model_dump(mode="json")
         payload["decide"] = config.decide.model_dump(mode="json")
         return {"task": task, "seed": config.seed, **payload}
     else:
         raise ValueError(f"no stage {stage!r}")
     return {**identity, **{k: block[k] for k in keep}}
+
+
+def _outputs(block: Mapping[str, Any], key: str) -> dict[str, Any] | None:
+    """The one key of a task's block `outputs` that a stage depends on; None where none are recorded.
+
+    Where there are fewer validation examples than are asked for, it is all of them.
+    """
+    kept = block["outputs"]
+    if kept is None or block["crossed"]:
+        return None
+    source = block["arithmetic"] or block["data"]
+    return {key: min(kept[key], source["val"])}
 
 
 def benchmark_config(config: Config, benchmark: str) -> dict[str, Any]:
@@ -90,6 +105,7 @@ def figures_config(config: Config) -> dict[str, Any]:
     metrics = {name: metric_of(config.tasks[name].model_dump()) for name in config.analysed()}
     drivers = {name: driver_of(config.tasks[name].model_dump()) for name in config.analysed()}
     style = config.figures.model_dump(mode="json")
+    style["information"] = config.risk.verdict_information
     return {**style, "groups": groups, "shifts": shifts, "metrics": metrics, "drivers": drivers}
 
 

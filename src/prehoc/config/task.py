@@ -17,6 +17,7 @@ from prehoc.config.blocks import (
     Model,
     Optimiser,
     Outcome,
+    Outputs,
 )
 
 MIN_RUNS = 5  # fewer make no variance worth a table
@@ -49,6 +50,7 @@ class Task(Block):
         Factor,
     ]
     outcome: Outcome
+    outputs: Outputs | None = Field(description="null: none; a crossed task records none")
     forks: Forks | None
     crossed: Annotated[
         list[Literal["init", "order", "dropout", "label_noise", "subset", "population", "target"]],
@@ -94,6 +96,8 @@ class Task(Block):
             if self.data.label in texts:
                 raise ValueError(f"data.label: {self.data.label!r} is a text column too; name the label's")
         self._check_population()
+        if self.outputs is not None:
+            self._check_outputs(self.outputs)
         if self.crossed:
             self._check_crossed()
         if self.arithmetic is not None:
@@ -113,6 +117,10 @@ class Task(Block):
             raise ValueError(
                 f"arithmetic: {total} sums do not hold train, val and target, {used:g} in all; lower them"
             )
+
+    def _check_outputs(self, outputs: Outputs) -> None:
+        if self.kind == "synthetic":
+            raise ValueError("a synthetic task has no outputs on examples; set outputs: null")
 
     def drawn(self) -> set[str]:
         """What of the names that may be crossed the task's runs really draw."""

@@ -6,6 +6,7 @@ E[Var(R | I_c)]: `fork` where it is measured at enough depths, else `residual`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +51,19 @@ def source(
         used = set(among.loc[same, "information"])
         ranked.sort(key=lambda name: name not in used)
     return Source(proxy, ranked[0]) if ranked else None
+
+
+def driving(variance: pd.DataFrame, by_residual: Collection[str], information: str) -> pd.DataFrame:
+    """The rows of `variance` that may stand in panel (b): those that drive c* and the verdict.
+
+    Forks of tasks `by_residual` are left out, and residuals under other information sets than
+    `information` where a task's risk was measured under that.
+    """
+    probed = (variance["proxy"] == "residual") & (variance["depth"] > 0)
+    own = probed & (variance["information"] == information)
+    other = probed & ~own & variance["task"].isin(set(variance.loc[own, "task"]))
+    passed = variance["task"].isin(by_residual) & (variance["proxy"] == "fork")
+    return variance[~(other | passed)]
 
 
 def rows(frame: pd.DataFrame, task: str, chosen: Source) -> pd.DataFrame:

@@ -13,13 +13,14 @@ from prehoc import tables
 from prehoc.errors import InputError, TooFewRunsError
 from prehoc.risk import proxies
 from prehoc.risk.forks import fork
+from prehoc.risk.outputs import Outputs, allowed, residual_outputs
 from prehoc.risk.proxies import MIN_RUNS, Estimate
 from prehoc.risk.stopped import NOTE, first_stop, refuse_censored, refuse_infinite
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-INFORMATION = ("last", "prefix", "static", "static+prefix")
+INFORMATION = ("last", "prefix", "outputs", "static", "static+prefix")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class TaskData:
     made of the visible factors; `forks` holds, a fork depth, R of the forks [trunks, M] with the
     trunks' rows in the same order at each depth.  Failed runs are left out of `metric`, `outcome`
     and `static`; `failure_rate` counts them.  `target` is False where R is the last val metric.
-    `note` says which depths were left out because runs had stopped by then.
+    `note` says which depths were left out because runs had stopped by then.  `outputs` [N, D, E] are
+    the runs' log-odds on the probe examples, if any, of which `components` enter a regression.
     """
 
     task: str
@@ -46,6 +48,8 @@ class TaskData:
     runs: int
     fork_steps: float
     note: str = ""
+    outputs: Array | None = None
+    components: int = 0
 
     @property
     def var_r(self) -> float:
@@ -75,6 +79,7 @@ def split_tasks(
     *,
     metric: str,
     horizons: int | Mapping[str, int] | None = None,
+    outputs: Outputs | None = None,
 ) -> Iterator[TaskData]:
     """Check the three tables and yield each task of `runs`, in the order of their names.
 
@@ -97,11 +102,16 @@ def split_tasks(
         branch = forks[(forks["task"] == name) & (forks["metric"] == metric)]
         refuse_infinite(name, "runs", part)
         refuse_infinite(name, "forks", branch)
-        yield _task(name, part, branch, draws[draws["task"] == name], given)
+        yield _task(name, part, branch, draws[draws["task"] == name], given, outputs)
 
 
 def _task(
-    name: str, runs: pd.DataFrame, forks: pd.DataFrame, draws: pd.DataFrame, given: int | None
+    name: str,
+    runs: pd.DataFrame,
+    forks: pd.DataFrame,
+    draws: pd.DataFrame,
+    given: int | None,
+    outputs: Outputs | None,
 ) -> TaskData:
     refuse_censored(name, runs, given)
     target = runs[runs["split"] == "target"]
@@ -134,10 +144,11 @@ def _task(
         )
     static = visible_features(draws, seeds)
     fork_depth, outcomes, steps = _fork_arrays(forks, horizon)
+    depth = wide.columns.to_numpy(np.int64)
     return TaskData(
         task=name,
         horizon=horizon,
-        depth=wide.columns.to_numpy(np.int64),
+        depth=depth,
         metric=wide.to_numpy(float)[alive],
         outcome=outcome[alive],
         static=static[alive],
@@ -148,6 +159,8 @@ def _task(
         runs=len(seeds),
         fork_steps=steps,
         note=note,
+        outputs=None if outputs is None else outputs.aligned(name, seeds[alive], depth),
+        components=0 if outputs is None else outputs.components,
     )
 
 
@@ -232,16 +245,21 @@ def measure(data: TaskData, proxy: str, information: str, confidence: float = 0.
     if information == "static":
         left = proxies.residual(data.outcome[:, None], data.outcome, "static", data.static, confidence)
         return Curve(proxy, information, np.zeros(1, np.int64), left)
-    metric = data.metric
+    metric, outputs = data.metric, data.outputs
     if proxy != "run_to_run" and not data.target:
         inside = depth < data.horizon
         depth, metric = depth[inside], metric[:, inside]
+        outputs = outputs[:, inside] if outputs is not None else None
         if depth.size == 0:
             return None
+    if information == "outputs" and (outputs is None or not allowed(len(metric), data.components)):
+        return None
     if proxy == "run_to_run":
         estimate = proxies.run_to_run(metric, confidence)
     elif proxy == "change":
         estimate = proxies.change(metric, data.outcome, confidence)
+    elif proxy == "residual" and information == "outputs" and outputs is not None:
+        estimate = residual_outputs(metric, outputs, data.outcome, data.components, confidence)
     elif proxy == "residual":
         estimate = proxies.residual(metric, data.outcome, information, data.static, confidence)
     else:

@@ -15,6 +15,7 @@ from prehoc.risk.depth_interval import Drift, drift_of
 from prehoc.risk.envelope import MIN_DEPTHS, EnvelopeFit
 from prehoc.risk.measured import KEY, Horizons, Key, as_table, fit_curves, load
 from prehoc.risk.onset import Onset
+from prehoc.risk.outputs import Outputs
 
 
 def driving_curve(
@@ -55,6 +56,7 @@ def c_star_table(
     gammas: Sequence[float] = (),
     cost_per_step: float | Mapping[str, float] = 1.0,
     horizons: Horizons = None,
+    outputs: Outputs | None = None,
     information: str = "last",
     driver: str = "auto",
     shift: float = 0.0,
@@ -78,7 +80,7 @@ def c_star_table(
             raise InputError(f"a price or gamma must be a positive number, not {value}")
     if horizons is None:
         horizons = {str(t): int(h) for t, h in zip(envelope["task"], envelope["horizon"], strict=True)}
-    data = load(variance, runs, forks, draws, horizons)
+    data = load(variance, runs, forks, draws, horizons, outputs)
     fits = fit_curves(variance, data, horizons, shift=shift, confidence=confidence, level=level)
     rows: list[dict[str, Any]] = []
     for key, found in fits.items():

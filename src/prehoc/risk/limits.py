@@ -15,6 +15,7 @@ from prehoc.risk.curves import TaskData, noiseless_forks
 from prehoc.risk.decide import driving_curve
 from prehoc.risk.intrinsic import Evaluation, Part, between, binomial, halves, minus, zero
 from prehoc.risk.measured import Horizons, load
+from prehoc.risk.outputs import Outputs
 from prehoc.risk.proxies import MIN_RUNS
 
 Array = NDArray[np.float64]
@@ -38,6 +39,7 @@ def intrinsic_table(
     *,
     evaluation: Evaluation | Mapping[str, Evaluation] | None = None,
     horizons: Horizons = None,
+    outputs: Outputs | None = None,
     information: str = "last",
     driver: str = "auto",
     confidence: float = 0.95,
@@ -51,7 +53,7 @@ def intrinsic_table(
     driving curve have no rows; runs without halves, and no other part known, the total alone.
     """
     variance = tables.check("variance", variance, "variance")
-    data = load(variance, runs, forks, draws, horizons)
+    data = load(variance, runs, forks, draws, horizons, outputs)
     rows: list[dict[str, Any]] = []
     for task, measured in sorted(data.items()):
         try:

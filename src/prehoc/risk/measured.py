@@ -22,13 +22,14 @@ from prehoc.risk.curves import (
 )
 from prehoc.risk.envelope import MIN_DEPTHS, EnvelopeFit
 from prehoc.risk.onset import Onset, find_onset
+from prehoc.risk.outputs import Outputs
 
 Key = tuple[str, str, str]
 KEY = ("task", "proxy", "information")
 Horizons = int | Mapping[str, int] | None
 
 _PROXIES = ("residual", "run_to_run", "change", "fork")
-_INFORMATION = ("last", "prefix", "static", "static+prefix")
+_INFORMATION = ("last", "prefix", "outputs", "static", "static+prefix")
 
 
 def as_table(name: str, rows: list[dict[str, Any]], keys: list[str]) -> pd.DataFrame:
@@ -49,6 +50,7 @@ def variance_table(
     information: Sequence[str] = _INFORMATION,
     confidence: float = 0.95,
     horizons: Horizons = None,
+    outputs: Outputs | None = None,
 ) -> pd.DataFrame:
     """The table `variance`: U(c) of every proxy and information set, for all tasks in `runs`.
 
@@ -58,7 +60,7 @@ def variance_table(
     """
     pairs = wanted(proxies, information)
     rows: list[dict[str, Any]] = []
-    for data in split_tasks(runs, forks, draws, metric=metric, horizons=horizons):
+    for data in split_tasks(runs, forks, draws, metric=metric, horizons=horizons, outputs=outputs):
         curves = [measure(data, p, i, confidence) for p, i in pairs]
         for proxy in ("residual", "fork"):
             if any(c is not None and c.proxy == proxy for c in curves):
@@ -124,6 +126,7 @@ def load(
     forks: pd.DataFrame | None,
     draws: pd.DataFrame | None,
     horizons: Horizons,
+    outputs: Outputs | None = None,
 ) -> dict[str, TaskData]:
     """The tasks' measurements by name, of the metric that `variance` names; {} without runs."""
     if runs is None or variance.empty:
@@ -132,7 +135,7 @@ def load(
     for metric, part in variance.groupby("metric", sort=True):
         names = set(part["task"])
         keep = runs[runs["task"].isin(names)]
-        split = split_tasks(keep, forks, draws, metric=str(metric), horizons=horizons)
+        split = split_tasks(keep, forks, draws, metric=str(metric), horizons=horizons, outputs=outputs)
         found.update({data.task: data for data in split})
     return found
 
@@ -197,6 +200,7 @@ def envelope_table(
     draws: pd.DataFrame | None = None,
     *,
     horizons: Horizons = None,
+    outputs: Outputs | None = None,
     shift: float = 0.0,
     confidence: float = 0.95,
     level: float = 0.01,
@@ -209,7 +213,7 @@ def envelope_table(
     `shift` is 0.5 for step-size schedules.  Raises InputError where a horizon is missing.
     """
     variance = tables.check("variance", variance, "variance")
-    data = load(variance, runs, forks, draws, horizons)
+    data = load(variance, runs, forks, draws, horizons, outputs)
     fits = fit_curves(variance, data, horizons, shift=shift, confidence=confidence, level=level)
     rows: list[dict[str, Any]] = []
     for key, found in fits.items():

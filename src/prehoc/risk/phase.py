@@ -13,6 +13,7 @@ from prehoc.risk.curves import Curve, TaskData, measure, noiseless_forks
 from prehoc.risk.decide import driving_curve
 from prehoc.risk.many import fit_many
 from prehoc.risk.measured import Horizons, load
+from prehoc.risk.outputs import Outputs
 from prehoc.risk.regimes import (
     REGIMES,
     Sample,
@@ -131,6 +132,7 @@ def regimes_table(
     resamples: int = 400,
     seed: int = 0,
     horizons: Horizons = None,
+    outputs: Outputs | None = None,
     information: str = "last",
     shift: float = 0.0,
     confidence: float = 0.95,
@@ -144,7 +146,7 @@ def regimes_table(
     rule = thresholds or Thresholds()
     variance = tables.check("variance", variance, "variance")
     rows: list[dict[str, Any]] = []
-    for task, data in sorted(load(variance, runs, forks, draws, horizons).items()):
+    for task, data in sorted(load(variance, runs, forks, draws, horizons, outputs).items()):
         here = variance[variance["task"] == task]
         seen = set(here.loc[here["depth"] > 0, "proxy"])
         for reading, proxy in (("bayes", "fork"), ("bayes", "residual"), ("run_to_run",) * 2):

@@ -15,6 +15,7 @@ from prehoc.risk.decide import driving_curve
 from prehoc.risk.envelope import MIN_DEPTHS
 from prehoc.risk.measured import Horizons, fit_curves, load
 from prehoc.risk.onset import Onset
+from prehoc.risk.outputs import Outputs
 
 
 def advice_table(
@@ -24,6 +25,7 @@ def advice_table(
     draws: pd.DataFrame | None = None,
     *,
     horizons: Horizons = None,
+    outputs: Outputs | None = None,
     information: str = "last",
     driver: str = "auto",
     shift: float = 0.0,
@@ -38,7 +40,7 @@ def advice_table(
     (the risk is constant or does not fall, or no power law fits), one row says why, without numbers.
     """
     variance = tables.check("variance", variance, "variance")
-    data = load(variance, runs, forks, draws, horizons)
+    data = load(variance, runs, forks, draws, horizons, outputs)
     rows: list[dict[str, Any]] = []
     for task, measured in sorted(data.items()):
         try:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from prehoc.errors import InputError
 from prehoc.risk.curves import Curve, TaskData
+from prehoc.risk.outputs import outputs_risks
 from prehoc.risk.proxies import regress
 
 Array = NDArray[np.float64]
@@ -106,7 +107,12 @@ def resampled(data: TaskData, curve: Curve, counts: Array) -> Array:
     if curve.proxy == "fork":
         kept = np.isin(data.fork_depth, curve.depth)
         return fork_risks(tuple(f for f, k in zip(data.forks, kept, strict=True) if k), counts)
-    metric = data.metric[:, np.isin(data.depth, curve.depth)]
+    held = np.isin(data.depth, curve.depth)
+    metric = data.metric[:, held]
+    if curve.information == "outputs" and data.outputs is not None:
+        said, most = data.outputs[:, held], data.components  # reduced anew in each resample
+        parts = [outputs_risks(metric[i], said[i], data.outcome[i], most) for i in _rows(counts)]
+        return np.stack(parts)
     if np.isfinite(metric).all():
         if curve.proxy == "run_to_run":
             return counted_variances(metric, counts)

@@ -20,6 +20,12 @@ _MEANING = {
     "noise_dominant": "most of the outcome's variance stays open however deep one probes",
     "undecided": "the measurements do not single out one regime; measure more runs",
 }
+_SEEN = {
+    "last": "the metric alone",
+    "prefix": "the metric's whole course",
+    "outputs": "the metric and the outputs on the probe examples",
+    "static+prefix": "static information and the metric's course",
+}
 _PROBABILITIES = ("p_static_sufficient", "p_dynamic_critical", "p_noise_dominant")
 
 
@@ -193,8 +199,12 @@ def _unequal(identity: dict[str, Any] | None) -> list[str]:
 
 
 def _gap(here: pd.DataFrame) -> list[dict[str, Any]]:
-    """What the named features miss: residual (last) minus fork, at depths with both."""
+    """What the named features miss: residual (last) minus fork, at depths with both.
+
+    Beside it the three risks themselves; `outputs`, in the middle, is null where it was not measured.
+    """
     forks = here[here["information"] == "state"].set_index("depth")
+    said = here[here["information"] == "outputs"].set_index("depth")["risk"]
     named = here[(here["proxy"] == "residual") & (here["information"] == "last")]
     rows = []
     for _, row in named.iterrows():
@@ -202,7 +212,12 @@ def _gap(here: pd.DataFrame) -> list[dict[str, Any]]:
             other = forks.loc[row["depth"]]
             se = math.hypot(float(row["se"]), float(other["se"]))
             gap = float(row["risk"]) - float(other["risk"])
-            rows.append({"depth": int(row["depth"]), "gap": clean(gap), "se": clean(se)})
+            risks = {
+                "last": clean(row["risk"]),
+                "outputs": clean(said.get(row["depth"])),
+                "fork": clean(other["risk"]),
+            }
+            rows.append({"depth": int(row["depth"]), "gap": clean(gap), "se": clean(se), **risks})
     return rows
 
 
@@ -259,9 +274,9 @@ def _remarks(readings: list[dict[str, Any]], proxy: str, regime: str, here: pd.D
     notes = []
     other = [r for r in readings if r["proxy"] == "residual"]
     if proxy == "fork" and other and other[0]["regime"] != regime:
-        name = other[0]["regime"].replace("_", "-")
+        name, seen = other[0]["regime"].replace("_", "-"), other[0]["information"]
         notes.append(
-            f"This is what the whole state knows; to a linear predictor that sees the metric alone the "
+            f"This is what the whole state knows; to a linear predictor that sees {_SEEN[seen]} the "
             f"task is {name}, and probing is worth what such a predictor gets of it."
         )
     lost = float(here["failure_rate"].max())

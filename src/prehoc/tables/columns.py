@@ -34,6 +34,11 @@ def number(nullable: bool = True, **bounds: float) -> pa.Column:
     return pa.Column("float64", checks or None, nullable=nullable, coerce=True)
 
 
+def single() -> pa.Column:
+    """A column of numbers in single precision, for tables with many rows."""
+    return pa.Column("float32", nullable=True, coerce=True)
+
+
 def flag() -> pa.Column:
     """A column of true and false."""
     return pa.Column(bool, coerce=True)

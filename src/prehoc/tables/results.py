@@ -19,6 +19,7 @@ from prehoc.tables.columns import (
     flag,
     number,
     schema,
+    single,
     text,
     whole,
 )
@@ -53,6 +54,13 @@ RESULTS: dict[str, pa.DataFrameSchema] = {
             "value": number(),
         },
         ["task", "seed", "depth", "fork", "metric"],
+    ),
+    # What a run says of validation example `example`: the log-probability, in nats, that it gives the right
+    # answer at `depth` (for a language model its mean over the answer's tokens).  NaN for a failed run.
+    "outputs": schema(
+        "outputs",
+        {"task": text(), "seed": whole(), "depth": whole(), "example": whole(), "value": single()},
+        ["task", "seed", "depth", "example"],
     ),
     # What a task's block fixes, the same for each run: sizes, class shares, parameter counts.
     "static": schema(

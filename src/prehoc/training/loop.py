@@ -18,7 +18,7 @@ import torch
 from prehoc.tasks.population import Draw, draw_run, fork_domain, target_outcome
 from prehoc.tasks.problem import DropoutKey
 from prehoc.tasks.streams import generator
-from prehoc.training import checkpoint
+from prehoc.training import checkpoint, outputs
 from prehoc.training.bank import Bank
 from prehoc.training.problems import Setting
 from prehoc.training.schedule import step_size
@@ -157,12 +157,17 @@ def _depths(config: dict[str, Any]) -> list[int]:
 
 
 def train(
-    config: dict[str, Any], setting: Setting, seeds: Sequence[int], report: Report
+    config: dict[str, Any],
+    setting: Setting,
+    seeds: Sequence[int],
+    report: Report,
+    said: list[outputs.Part] | None = None,
 ) -> tuple[list[Record], list[Draw]]:
     """Train runs `seeds` through all depths.
 
-    Returns records (seed, depth, split, metric, value, failure) and the runs' draws. Depths whose
-    checkpoint is in the store are not trained again.
+    Returns records (seed, depth, split, metric, value, failure) and the runs' draws; what the runs
+    say of the probe examples, where the task records it, is put into `said`. Depths whose checkpoint
+    is in the store are not trained again.
     """
     draws = _prepare(config, setting, seeds)
     base = checkpoint.folder(config, setting.weights, protocol())
@@ -171,7 +176,11 @@ def train(
     for group in _groups(config, draws):
         bank = Bank(setting.problem.parameters, config["bank"], config["optimiser"])
         for depth, measured in _reach(config, setting, bank, group, base, _depths(config), True):
-            records += _records(config, setting, bank, group, depth, measured)
+            made = _records(config, setting, bank, group, depth, measured)
+            records += made
+            if said is not None and outputs.examples_of(config):
+                failed = {r[0] for r in made if r[5]}
+                said.append(outputs.part(config, group.seeds, depth, measured["outputs"], failed))
         done += group.real
         spent = time.monotonic() - begun
         report(
@@ -193,7 +202,8 @@ def _reach(
     """Bring the bank to each depth in turn, from checkpoints where they exist.
 
     Yields the depth and, where `measuring`, the correctness and loss of each run on the validation
-    split (means [S, 2]) and, at the horizon, of each target example ([S, 2, n]).
+    split (means [S, 2]), the losses of the first of its examples ([S, E], where the task records
+    outputs) and, at the horizon, both of each target example ([S, 2, n]).
     """
     for i, draw in enumerate(group.draws):
         bank.initialise(i, config["seed"], config["task"], draw.seed, config["crossed"])
@@ -205,12 +215,18 @@ def _reach(
             advance(config, setting, bank, group, at, depth)
         else:
             bank.load(state, filled)
-        kept = {k: v for k, v in (state or {}).items() if k in ("val", "target")}
+        kept = {k: v for k, v in (state or {}).items() if k in ("val", "outputs", "target")}
         wanted = [("val", True), ("target", depth == config["horizon"])] if measuring else []
-        missing = [split for split, needed in wanted if needed and split not in kept]
+        missing = [
+            split
+            for split, needed in wanted
+            if needed and (split not in kept or (split == "val" and outputs.lacking(config, kept)))
+        ]
         for split in missing:
             both = torch.stack(measure(setting, bank, split), 1)[: group.real]
             kept[split] = both.mean(2) if split == "val" else both
+            if split == "val" and outputs.examples_of(config):
+                kept["outputs"] = both[:, 1, : outputs.examples_of(config)]
         if state is None or missing:
             path = checkpoint.path_of(base, group.seeds, depth)
             checkpoint.save(path, {**bank.state(), **kept}, group.seeds, depth)
