@@ -10,7 +10,8 @@ from prehoc import tables
 from prehoc.errors import InputError
 from prehoc.figures import readings
 from prehoc.risk import pipeline
-from prehoc.risk.curves import measure, split_tasks
+from prehoc.risk.curves import measure
+from prehoc.risk.data import split_tasks
 from prehoc.risk.outputs import (
     Outputs,
     allowed,

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from prehoc import tables
 from prehoc.risk import stopping
-from prehoc.risk.curves import Curve, TaskData, measure, none_estimate, visible_features
+from prehoc.risk.curves import Curve, measure, none_estimate
+from prehoc.risk.data import TaskData, visible_features
 from prehoc.risk.depth_interval import drift_of
 from prehoc.risk.envelope import EnvelopeFit, fit_envelope
 from prehoc.risk.phase import place

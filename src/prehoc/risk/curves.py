@@ -1,65 +1,25 @@
-"""From tables to arrays: the runs of one task as matrices, and U(c) of each proxy from them."""
+"""U(c) of each proxy under each information set, from one task's matrices."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from prehoc import tables
-from prehoc.errors import InputError, TooFewRunsError
+from prehoc.errors import InputError
 from prehoc.risk import proxies
+from prehoc.risk.data import TaskData
 from prehoc.risk.forks import fork
-from prehoc.risk.outputs import Outputs, allowed, residual_outputs
+from prehoc.risk.outputs import allowed, residual_outputs
 from prehoc.risk.proxies import MIN_RUNS, Estimate
-from prehoc.risk.stopped import NOTE, first_stop, refuse_censored, refuse_infinite
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 INFORMATION = ("last", "prefix", "outputs", "static", "static+prefix")
-
-
-@dataclass(frozen=True)
-class TaskData:
-    """One task's measurements of one metric.
-
-    `depth` [D] > 0 steps; `metric` [N, D] on split val; `outcome` R [N]; `static` [N, S] features
-    made of the visible factors; `forks` holds, a fork depth, R of the forks [trunks, M] with the
-    trunks' rows in the same order at each depth.  Failed runs are left out of `metric`, `outcome`
-    and `static`; `failure_rate` counts them.  `target` is False where R is the last val metric.
-    `note` says which depths were left out because runs had stopped by then.  `outputs` [N, D, E] are
-    the runs' log-odds on the probe examples, if any, of which `components` enter a regression.
-    """
-
-    task: str
-    horizon: int
-    depth: Index
-    metric: Array
-    outcome: Array
-    static: Array
-    fork_depth: Index
-    forks: tuple[Array, ...]
-    failure_rate: float
-    target: bool
-    runs: int
-    fork_steps: float
-    note: str = ""
-    outputs: Array | None = None
-    components: int = 0
-
-    @property
-    def var_r(self) -> float:
-        """Var R over the runs that did not fail, squared units; 0 if R is constant."""
-        return float(proxies.residual(self.outcome[:, None], self.outcome, "none").risk[0])
-
-    @property
-    def calibration_steps(self) -> float:
-        """Steps that all runs and forks took."""
-        return float(self.runs * self.horizon + self.fork_steps)
 
 
 @dataclass(frozen=True)
@@ -70,160 +30,6 @@ class Curve:
     information: str
     depth: Index
     estimate: Estimate
-
-
-def split_tasks(
-    runs: pd.DataFrame,
-    forks: pd.DataFrame | None,
-    draws: pd.DataFrame | None,
-    *,
-    metric: str,
-    horizons: int | Mapping[str, int] | None = None,
-    outputs: Outputs | None = None,
-) -> Iterator[TaskData]:
-    """Check the three tables and yield each task of `runs`, in the order of their names.
-
-    `horizons` gives T for one task or by task; without it T is the depth at which the target
-    split was measured.  Raises InputError for tables not as declared, duplicate rows, a metric that
-    no row has, fewer than 5 runs that did not fail, a horizon that cannot be found, an infinite
-    value, or runs that stopped before it (see stopped.refuse_censored).
-    """
-    runs = tables.check("runs", runs, "runs")
-    forks = tables.check("forks", tables.empty("forks") if forks is None else forks, "forks")
-    draws = tables.check("draws", tables.empty("draws") if draws is None else draws, "draws")
-    if runs.empty:
-        raise InputError("the runs table has no rows")
-    chosen = runs[runs["metric"] == metric]
-    if chosen.empty:
-        raise InputError(f"no run has metric {metric!r}; the table has {sorted(runs['metric'].unique())}")
-    for task, part in chosen.groupby("task", sort=True):
-        name = str(task)
-        given = horizons.get(name) if isinstance(horizons, Mapping) else horizons
-        branch = forks[(forks["task"] == name) & (forks["metric"] == metric)]
-        refuse_infinite(name, "runs", part)
-        refuse_infinite(name, "forks", branch)
-        yield _task(name, part, branch, draws[draws["task"] == name], given, outputs)
-
-
-def _task(
-    name: str,
-    runs: pd.DataFrame,
-    forks: pd.DataFrame,
-    draws: pd.DataFrame,
-    given: int | None,
-    outputs: Outputs | None,
-) -> TaskData:
-    refuse_censored(name, runs, given)
-    target = runs[runs["split"] == "target"]
-    val = runs[(runs["split"] == "val")]
-    horizon = _horizon(name, target, val, given)
-    has_target = not target.empty
-    seeds = np.sort(runs["seed"].unique())
-    wide = val.pivot_table(index="seed", columns="depth", values="value", dropna=False)
-    wide = wide.reindex(seeds)
-    at = wide.columns.to_numpy(np.int64)
-    wide = wide.loc[:, (at > 0) & (at <= horizon)]
-    if wide.shape[1] == 0:
-        raise InputError(f"task {name!r}: no validation metric at a depth of 1 or more")
-    source = target[target["depth"] == horizon] if has_target else val[val["depth"] == horizon]
-    outcome = source.set_index("seed")["value"].reindex(seeds).to_numpy(float)
-    failed = set(runs.loc[runs["failure"], "seed"])
-    alive = np.array([s not in failed for s in seeds]) & np.isfinite(outcome)
-    if alive.sum() < MIN_RUNS:
-        raise TooFewRunsError(
-            f"task {name!r}: {int(alive.sum())} of {len(seeds)} runs have a final value of this "
-            f"metric at the horizon {horizon}; at least {MIN_RUNS} are needed"
-        )
-    stop, early = first_stop(wide, alive)
-    note = ""
-    if stop is not None:
-        wide = wide.loc[:, wide.columns.to_numpy(np.int64) <= stop]
-        note = (
-            f"{NOTE}: {early} of {int(alive.sum())}, the first at depth {stop}; later depths are left "
-            "out, as they hold for the runs that had not stopped"
-        )
-    static = visible_features(draws, seeds)
-    fork_depth, outcomes, steps = _fork_arrays(forks, horizon)
-    depth = wide.columns.to_numpy(np.int64)
-    return TaskData(
-        task=name,
-        horizon=horizon,
-        depth=depth,
-        metric=wide.to_numpy(float)[alive],
-        outcome=outcome[alive],
-        static=static[alive],
-        fork_depth=fork_depth,
-        forks=outcomes,
-        failure_rate=float(1 - alive.mean()),
-        target=has_target,
-        runs=len(seeds),
-        fork_steps=steps,
-        note=note,
-        outputs=None if outputs is None else outputs.aligned(name, seeds[alive], depth),
-        components=0 if outputs is None else outputs.components,
-    )
-
-
-def _horizon(name: str, target: pd.DataFrame, val: pd.DataFrame, given: int | None) -> int:
-    if given is None:
-        if target.empty:
-            raise InputError(
-                f"task {name!r}: no horizon is given and no row has split 'target' to read it from"
-            )
-        found = target["depth"].unique()
-        if len(found) > 1:
-            raise InputError(
-                f"task {name!r}: the target split was measured at depths {sorted(found)}; give the horizon"
-            )
-        given = int(found[0])
-    if given < 1:
-        raise InputError(f"task {name!r}: the horizon must be 1 step or more, not {given}")
-    beyond = val["depth"].max() if not val.empty else 0
-    if beyond > given:
-        raise InputError(f"task {name!r}: depth {beyond} lies beyond the horizon {given}")
-    if target.empty and given not in set(val["depth"]):
-        raise InputError(f"task {name!r}: nothing was measured at the horizon {given}")
-    return int(given)
-
-
-def visible_features(draws: pd.DataFrame, seeds: Index) -> Array:
-    """Regression features [N, S] from the visible factors that vary.
-
-    A factor with up to five values becomes indicators; one that spans a factor of ten or more and
-    is positive is taken in logs; every continuous one comes with its square.
-    """
-    columns: list[Array] = []
-    visible = draws[draws["visible"]]
-    for _, part in visible.groupby("factor", sort=True):
-        x = part.set_index("seed")["value"].reindex(seeds).to_numpy(float)
-        values = np.unique(x[np.isfinite(x)])
-        if len(values) < 2:
-            continue
-        if len(values) <= 5:
-            columns += [np.where(np.isfinite(x), x == v, np.nan) for v in values[1:]]
-            continue
-        if values[0] > 0 and values[-1] / values[0] >= 10:
-            x = np.log(x)
-        x = (x - np.nanmean(x)) / np.nanstd(x)
-        columns += [x, x**2]
-    return np.stack(columns, 1) if columns else np.empty((len(seeds), 0))
-
-
-def _fork_arrays(forks: pd.DataFrame, horizon: int) -> tuple[Index, tuple[Array, ...], float]:
-    if forks.empty:
-        return np.empty(0, np.int64), (), 0.0
-    if forks["depth"].max() > horizon:
-        raise InputError(f"forks at depth {forks['depth'].max()} lie beyond the horizon {horizon}")
-    steps = float((horizon - forks["depth"]).sum())
-    trunks = np.sort(forks["seed"].unique())
-    depths, arrays = [], []
-    for depth, part in forks.groupby("depth", sort=True):
-        if int(str(depth)) < 1:
-            continue
-        wide = part.pivot_table(index="seed", columns="fork", values="value", dropna=False)
-        depths.append(int(str(depth)))
-        arrays.append(wide.reindex(trunks).to_numpy(float))
-    return np.array(depths, np.int64), tuple(arrays), steps
 
 
 def none_estimate(data: TaskData, confidence: float = 0.95) -> Estimate:

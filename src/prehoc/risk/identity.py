@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from prehoc.risk.curves import TaskData, none_estimate, split_tasks
+from prehoc.risk.curves import none_estimate
+from prehoc.risk.data import TaskData, split_tasks
 from prehoc.risk.proxies import MIN_RUNS
 
 Array = NDArray[np.float64]

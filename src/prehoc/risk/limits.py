@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from prehoc import tables
 from prehoc.errors import InputError
-from prehoc.risk.curves import TaskData, noiseless_forks
+from prehoc.risk.curves import noiseless_forks
+from prehoc.risk.data import TaskData
 from prehoc.risk.decide import driving_curve
 from prehoc.risk.intrinsic import Evaluation, Part, between, binomial, halves, minus, zero
 from prehoc.risk.measured import Horizons, load

@@ -11,15 +11,8 @@ import pandas as pd
 from prehoc import tables
 from prehoc.errors import InputError
 from prehoc.risk import rivals
-from prehoc.risk.curves import (
-    Curve,
-    TaskData,
-    measure,
-    noiseless_forks,
-    none_estimate,
-    split_tasks,
-    wanted,
-)
+from prehoc.risk.curves import Curve, measure, noiseless_forks, none_estimate, wanted
+from prehoc.risk.data import TaskData, split_tasks
 from prehoc.risk.envelope import MIN_DEPTHS, EnvelopeFit
 from prehoc.risk.onset import Onset, find_onset
 from prehoc.risk.outputs import Outputs

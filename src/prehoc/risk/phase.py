@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prehoc import tables
-from prehoc.risk.curves import Curve, TaskData, measure, noiseless_forks
+from prehoc.risk.curves import Curve, measure, noiseless_forks
+from prehoc.risk.data import TaskData
 from prehoc.risk.decide import driving_curve
 from prehoc.risk.many import fit_many
 from prehoc.risk.measured import Horizons, load

@@ -10,7 +10,8 @@ import pandas as pd
 from prehoc import tables
 from prehoc.errors import InputError
 from prehoc.risk.advice import Advice, Present, advise
-from prehoc.risk.curves import TaskData, noiseless_forks
+from prehoc.risk.curves import noiseless_forks
+from prehoc.risk.data import TaskData
 from prehoc.risk.decide import driving_curve
 from prehoc.risk.envelope import MIN_DEPTHS
 from prehoc.risk.measured import Horizons, fit_curves, load

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prehoc.errors import InputError
-from prehoc.risk.curves import Curve, TaskData
+from prehoc.risk.curves import Curve
+from prehoc.risk.data import TaskData
 from prehoc.risk.outputs import outputs_risks
 from prehoc.risk.proxies import regress
 

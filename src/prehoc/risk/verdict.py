@@ -12,20 +12,8 @@ from prehoc.risk.decide import driving_curve
 from prehoc.risk.limits import intrinsic_words
 from prehoc.risk.planning import advice_words
 from prehoc.risk.stopped import NOTE
+from prehoc.risk.words import MEANING, caveats, remarks, stopped, unequal, words
 
-_MEANING = {
-    "static_sufficient": "what can be known is known before the run or within its first steps; "
-    "probing gains next to nothing",
-    "dynamic_critical": "the run itself decides and tells slowly; probe deep",
-    "noise_dominant": "most of the outcome's variance stays open however deep one probes",
-    "undecided": "the measurements do not single out one regime; measure more runs",
-}
-_SEEN = {
-    "last": "the metric alone",
-    "prefix": "the metric's whole course",
-    "outputs": "the metric and the outputs on the probe examples",
-    "static+prefix": "static information and the metric's course",
-}
 _PROBABILITIES = ("p_static_sufficient", "p_dynamic_critical", "p_noise_dominant")
 
 
@@ -91,12 +79,12 @@ def verdict(
     return {
         "task": task,
         "regime": regime,
-        "meaning": _MEANING[regime],
+        "meaning": MEANING[regime],
         "in_words": " ".join(
             [
-                _words(task, regime, alpha, limit, stops, horizon),
+                words(task, regime, alpha, limit, stops, horizon),
                 *([] if split is None else [intrinsic_words(split, task)]),
-                *_remarks(readings, proxy, regime, here),
+                *remarks(readings, proxy, regime, here),
                 *([] if plans is None else [advice_words(plans, task)]),
             ]
         )
@@ -117,7 +105,7 @@ def verdict(
         "failure_rate": clean(here.loc[here["proxy"] != "fork", "failure_rate"].max()),
         "gap_fork_residual": _gap(here),
         "identity": identity,
-        "caveats": _caveats(here, horizon, known) + _stopped(envelope, task) + _unequal(identity),
+        "caveats": caveats(here, horizon, known) + stopped(envelope, task) + unequal(identity),
     }
 
 
@@ -188,16 +176,6 @@ def _stops(
     ]
 
 
-def _unequal(identity: dict[str, Any] | None) -> list[str]:
-    if identity is None or identity["holds"]:
-        return []
-    z = identity["largest_z"]
-    return [
-        f"what the forks explain and leave does not add up to Var R (|z| = {z:.1f}): forks and runs "
-        "differ in law; look at what a fork draws anew"
-    ]
-
-
 def _gap(here: pd.DataFrame) -> list[dict[str, Any]]:
     """What the named features miss: residual (last) minus fork, at depths with both.
 
@@ -221,39 +199,6 @@ def _gap(here: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _caveats(here: pd.DataFrame, horizon: Any, information: str) -> list[str]:
-    notes = [
-        "alpha, K and L_int describe the task, not any single run of it",
-        "run_to_run is the paper's proxy; it is no risk of a prediction of R",
-    ]
-    if information != "state":
-        notes.append(
-            f"the residual is what a linear predictor with {information} information leaves open: "
-            "an upper bound on L(c)"
-        )
-    shown = {("residual", "last" if information == "state" else information), ("fork", "state")}
-    pairs = [p in shown for p in zip(here["proxy"], here["information"], strict=True)]
-    curves = here[pairs]
-    at_end = curves[(curves["depth"] == horizon) & (curves["risk"] > 0)]
-    if at_end["proxy"].nunique() < curves["proxy"].nunique():
-        notes.append(
-            "a risk was not measured, or is zero, at the horizon: where R includes no noise of its own "
-            "(target sample, label noise, domain), L_int is zero by construction for state, and the "
-            "fitted one is an extrapolation: the level that the law comes to just before T"
-        )
-    lost = float(here["failure_rate"].max())
-    if lost > 0:
-        notes.append(f"{lost:.1%} of runs or forks failed; all numbers hold for those that did not")
-    return notes
-
-
-def _stopped(envelope: pd.DataFrame, task: str) -> list[str]:
-    """Which depths were left out because runs had stopped by then, from the envelope's notes."""
-    notes = envelope.loc[envelope["task"] == task, "note"]
-    found = [n[n.index(NOTE) :] for n in notes if NOTE in n]
-    return found[:1]
-
-
 def lost_verdict(task: str, variance: pd.DataFrame) -> dict[str, Any]:
     """The verdict on a task whose runs failed: none, and how many failed."""
     row = variance[variance["task"] == task].iloc[0]
@@ -261,52 +206,9 @@ def lost_verdict(task: str, variance: pd.DataFrame) -> dict[str, Any]:
     return {
         "task": task,
         "regime": "undecided",
-        "meaning": _MEANING["undecided"],
+        "meaning": MEANING["undecided"],
         "in_words": f"{task} is undecided: {lost:.0%} of its runs failed (their loss was not finite) and "
         f"{int(row['n'])} are left, too few for a variance. Lower the learning rate.",
         "runs": int(row["n"]),
         "failure_rate": lost,
     }
-
-
-def _remarks(readings: list[dict[str, Any]], proxy: str, regime: str, here: pd.DataFrame) -> list[str]:
-    """What a reader must not miss: another regime by the metric alone, and runs that failed."""
-    notes = []
-    other = [r for r in readings if r["proxy"] == "residual"]
-    if proxy == "fork" and other and other[0]["regime"] != regime:
-        name, seen = other[0]["regime"].replace("_", "-"), other[0]["information"]
-        notes.append(
-            f"This is what the whole state knows; to a linear predictor that sees {_SEEN[seen]} the "
-            f"task is {name}, and probing is worth what such a predictor gets of it."
-        )
-    lost = float(here["failure_rate"].max())
-    if lost > 0:
-        notes.append(f"{lost:.0%} of runs failed and enter no variance.")
-    return notes
-
-
-def _known(stop: dict[str, Any]) -> bool:
-    return stop["low"] is not None and stop["high"] is not None
-
-
-def _words(
-    task: str, regime: str, alpha: dict[str, Any], limit: dict[str, Any],
-    stops: list[dict[str, Any]], horizon: Any,
-) -> str:  # fmt: skip
-    parts = [f"{task} is {regime.replace('_', '-')}: {_MEANING[regime]}."]
-    if alpha["identified"]:
-        parts.append(f"alpha = {alpha['value']:.3g} ({alpha['low']:.3g} to {alpha['high']:.3g}).")
-    else:
-        parts.append(f"alpha is not identified ({alpha['because']}).")
-    if limit["by_construction"]:
-        parts.append("L_int = 0 by construction: R is a function of the final state.")
-    elif limit["share_of_var_r"] is not None:
-        parts.append(f"L_int = {limit['value']:.3g}, {limit['share_of_var_r']:.0%} of Var R.")
-    if stops:
-        one = stops[len(stops) // 2]
-        if one["c_star"] is not None:
-            span = f" (interval {one['low']:.0f} to {one['high']:.0f})" if _known(one) else ""
-            parts.append(
-                f"At price {one['price']:.3g} stop at step {one['c_star']:.4g}{span} of {horizon}."
-            )
-    return " ".join(parts)
