@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 MIN_RUNS = 5
 MIN_FREEDOM = 3
 _LEAST_EXCESS = -1.5
+_SHARED_RUNS = 200
 _NORMAL_IQR = 1.3489795003921634
 
 
@@ -58,22 +59,33 @@ def robust_variance(values: Array) -> float:
     return float(((high - low) / _NORMAL_IQR) ** 2)
 
 
-def pooled_excess(residuals: Array) -> float:
-    """Excess kurtosis pooled over columns [N, D], with the small-N correction G2.
+def pooled_excess(residuals: Array) -> Array:
+    """Excess kurtosis of each column of residuals [N, D], drawn towards that of all columns  [D].
 
-    G2: Joanes and Gill, 1998.  Bounded below at -1.5, as a two-point metric would give a
-    variance without error.
+    G2 with the small-N correction (Joanes and Gill, 1998).  One column's is poorly known from few
+    runs, and differs between depths where R's own noise has other tails than what the run settles: a
+    column counts with the weight N/(N + 200).  Bounded below at -1.5, as a two-point metric would
+    give a variance without error; 0 where under four runs say anything.
     """
-    finite = np.isfinite(residuals)
-    values = []
-    for column, ok in zip(residuals.T, finite.T, strict=True):
+    found = np.full(residuals.shape[1], np.nan)
+    count = np.isfinite(residuals).sum(0)
+    for j, column in enumerate(residuals.T):
+        ok = np.isfinite(column)
         e = column[ok] - column[ok].mean() if ok.any() else column[ok]
-        n, second = len(e), float(np.mean(e**2)) if len(e) else 0.0
-        if n < 4 or second <= 0:
+        size = np.abs(e).max(initial=0.0)
+        n = len(e)
+        if n < 4 or not size > 0:
             continue
-        plain = float(np.mean(e**4)) / second**2 - 3
-        values.append((n - 1) / ((n - 2) * (n - 3)) * ((n + 1) * plain + 6))
-    return max(float(np.mean(values)), _LEAST_EXCESS) if values else 0.0
+        e = e / size
+        plain = float(np.mean(e**4)) / float(np.mean(e**2)) ** 2 - 3
+        found[j] = (n - 1) / ((n - 2) * (n - 3)) * ((n + 1) * plain + 6)
+    known = np.isfinite(found)
+    if not known.any():
+        return np.zeros(len(found))
+    shared = float(found[known].mean())
+    own = count / (count + _SHARED_RUNS)
+    made = np.where(known, own * np.where(known, found, 0.0) + (1 - own) * shared, shared)
+    return np.asarray(np.maximum(made, _LEAST_EXCESS))
 
 
 def from_residuals(
@@ -89,7 +101,8 @@ def from_residuals(
     squares = np.nansum(residuals**2, axis=0)
     risk = np.where(enough, squares / np.maximum(freedom, 1), np.nan)
     risk = np.where(risk <= (1e-12 * scale) ** 2, 0.0, risk)
-    excess = pooled_excess(residuals[:, enough])
+    excess = np.zeros(len(enough))
+    excess[enough] = pooled_excess(residuals[:, enough])
     relative = excess / np.maximum(count, 1) + 2 / np.maximum(freedom, 1)
     nu = np.where(enough & (risk > 0), 2 / relative, np.nan)
     low, high = interval(risk, nu, confidence)
@@ -100,23 +113,27 @@ def from_residuals(
         ]
     )
     se = np.where(risk > 0, risk * np.sqrt(2 / nu), np.where(enough, 0.0, np.nan))
-    covariance = residual_covariance(residuals, nu)
+    covariance = residual_covariance(residuals, nu, freedom)
     return Estimate(risk, se, nu, low, high, count, robust, failure_rate, covariance)
 
 
-def residual_covariance(residuals: Array, nu: Array) -> Array:
+def residual_covariance(residuals: Array, nu: Array, freedom: Array) -> Array:
     """Covariance of relative U across depths: C_ij = r_ij^2 sqrt(2/nu_i 2/nu_j)  [D, D].
 
     With equal kurtosis that is r_ij^2 (kappa - 1)/(N - 2) (DESIGN 8), r_ij the correlation of the
-    residuals at depths i and j over the runs that have both.
+    residuals at depths i and j over the runs that have both.  Where one regression has q features
+    more than the other, r^2 falls short of 1 by at least what q features of no use take, q/N on
+    average: a single draw of that shortfall may be far less, and would make U_i/U_j too sure.
     """
     ok = np.isfinite(residuals)
     e = np.where(ok, residuals, 0.0)
     cross = e.T @ e
     norm = np.sqrt(np.maximum((e**2).T @ ok, 0) * np.maximum(ok.T @ (e**2), 0))
     r = np.divide(cross, norm, out=np.zeros_like(cross), where=norm > 0)
-    np.fill_diagonal(r, 1.0)
-    return positive(r**2) * np.sqrt(np.outer(2 / nu, 2 / nu))
+    more = np.abs(np.subtract.outer(freedom, freedom)) / np.maximum(ok.sum(0).max(initial=1), 1)
+    square = np.minimum(r**2, np.clip(1 - more, 0.0, 1.0))
+    np.fill_diagonal(square, 1.0)
+    return positive(square) * np.sqrt(np.outer(2 / nu, 2 / nu))
 
 
 def positive(correlation: Array, least: float = 1e-6) -> Array:
