@@ -158,6 +158,19 @@ def test_a_missed_target_is_called_missed(tried, truths):
         if "RMSE" not in row["criterion"]:
             assert not row["met"], row["criterion"]
             assert row["share_met"] == 0.0
+            assert not row["mean_met"]
+
+
+def test_one_instance_that_misses_is_a_miss(tried, truths):
+    regret = regret_table(tried, truths)
+    law = regret["power_law"] & (regret["runs"] == 300)
+    two = regret.copy()
+    two.loc[law & (regret["instance"] == "dynamic_a050"), "regret_guarded"] = 0.0015
+    two.loc[law & (regret["instance"] == "dynamic_hidden"), "regret_guarded"] = 0.0
+    confusion = confusion_table(setting("dynamic_a050"), 100, 2, Thresholds())
+    made = targets_table(estimators_table(tried, truths), two, confusion)
+    row = made[made["criterion"] == "guarded regret on power laws"].iloc[0]
+    assert (row["met"], row["mean_met"], row["share_met"]) == (False, True, 0.5)
 
 
 def test_figure_shows_each_number(tried, truths, tmp_path):

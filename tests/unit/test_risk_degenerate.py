@@ -153,6 +153,7 @@ def test_what_does_not_vary_is_settled():
         assert set(made[3].loc[made[3]["reading"] == "bayes", "regime"]) == {"static_sufficient"}
         assert made[2][made[2]["proxy"] == "residual"].empty
         assert (made[0].loc[made[0]["proxy"] == "residual", "risk"] == 0).all()
+        assert "R does not vary over the runs" in said(made)["in_words"]
 
 
 def test_a_metric_that_says_nothing_leaves_all_of_the_variance():
@@ -303,3 +304,31 @@ def test_any_numbers_make_tables_as_declared(seed, n, count, heavy):
     quiet = fits[(fits["model"] == "power") & ~fits["identified"]]
     assert quiet[["alpha", "K"]].isna().all().all()
     said(made)
+
+
+def unread(how):
+    seeds = sorted(RUNS["seed"].unique())[:6]
+    lost = (RUNS["split"] != "val") & RUNS["seed"].isin(seeds)
+    if how == "no row":
+        return RUNS[~lost]
+    return RUNS.assign(value=RUNS["value"].where(~lost))
+
+
+@pytest.mark.parametrize("how", ["no row", "null"])
+def test_outcomes_that_are_not_there_are_no_failures(how):
+    with pytest.raises(InputError, match=r"6 of \d+ runs have no outcome at the horizon .*not marked"):
+        made_of(unread(how))
+
+
+@pytest.mark.parametrize("given", ["64", 64.5, float("nan"), True])
+def test_horizons_are_whole_numbers(given):
+    with pytest.raises(InputError, match="whole number of steps"):
+        variance_table(RUNS, metric=RUNS["metric"].iloc[0], horizons=given)
+
+
+def test_forks_belong_to_runs():
+    forks = pd.DataFrame(
+        {"task": RUNS["task"].iloc[0], "seed": 10_000, "depth": 1, "fork": range(4), "metric": RUNS["metric"].iloc[0], "value": 0.5}
+    )  # fmt: skip
+    with pytest.raises(InputError, match=r"forks of seeds \[10000\], which are in no run"):
+        variance_table(RUNS, forks, metric=RUNS["metric"].iloc[0])

@@ -253,6 +253,6 @@ def test_known_twice_is_summed_once_and_failed_runs_enter_nothing():
     known = used[used["part"] == "target_sampling"].iloc[0]
     assert check["low"] < known["value"] < check["high"]
     said = intrinsic_words(table, "t")
-    for word in ("target sampling", "target label noise", "the drawn domain", "the rest of L_int"):
+    for word in ("target sampling", "target label noise", "the drawn domain", "the rest"):
         assert word in said
     pd.testing.assert_frame_equal(tables.check("intrinsic", table), table)

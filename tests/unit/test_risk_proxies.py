@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prehoc.errors import InputError
+from prehoc.risk.envelope import fit_envelope
 from prehoc.risk.forks import fork
 from prehoc.risk.proxies import change, interval, residual, run_to_run
 from prehoc.risk.resample import fork_risks, quick_risks
@@ -179,3 +180,23 @@ def test_scale_shift_and_permutation(scale, shift, seed):
         moved = residual(s.metric[order] * scale + shift, s.outcome[order] * scale + shift, proxy)
         assert moved.risk == pytest.approx(base.risk * scale**2, rel=1e-6)
         assert moved.nu == pytest.approx(base.nu, rel=1e-6)
+
+
+def test_features_of_no_use_raise_no_false_alarm():
+    """Nested regressions on noise: the truth is flat, and U's small steps must not look sure."""
+    depth, alarms = 2.0 ** np.arange(10), 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        e = residual(rng.normal(size=(300, 10)), rng.normal(size=300), "prefix")
+        alarms += fit_envelope(depth, e.risk, e.nu, 512, e.covariance).lack_of_fit_p < 0.01
+    assert alarms <= 3  # it was 17 of 40 with the plain r^2
+
+
+def test_tails_that_differ_by_depth_are_seen_at_each():
+    """Normal early, Laplace late: one kurtosis for all would be too sure of the late risks."""
+    rng, inside = np.random.default_rng(0), np.zeros((400, 2))
+    for i in range(len(inside)):
+        wide = np.stack([rng.normal(0, 3, 1500), rng.laplace(0, 1, 1500)], 1)
+        e = run_to_run(wide)
+        inside[i] = (e.ci_low <= [9, 2]) & (e.ci_high >= [9, 2])
+    assert (np.abs(inside.mean(0) - 0.95) < 0.035).all()  # pooled: .99 and .87

@@ -117,9 +117,12 @@ def test_a_gap_is_plain_missing_data(whole):
     assert last.index.max() == T
 
 
-def test_a_missing_outcome_of_a_run_that_went_all_the_way_is_missing_data(whole):
+def test_a_missing_outcome_of_a_run_that_went_all_the_way_is_asked_for(whole):
+    """It may be a failure or a stop; taken for a failure, a stopping rule would pick R of the others."""
     part = whole[~(whole["seed"].isin(range(6)) & (whole["split"] != "val"))]
-    assert variance_table(part, metric="value")["n"].max() == 54
+    assert "6 of 60 runs have no outcome" in refused(part)
+    marked = part.assign(failure=part["seed"].isin(range(6)))
+    assert variance_table(marked, metric="value")["n"].max() == 54
 
 
 def test_target_read_at_every_depth_asks_for_the_horizon(whole):

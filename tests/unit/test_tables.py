@@ -99,3 +99,19 @@ def test_json_refuses_nan(tmp_path):
     assert not (tmp_path / "a.json").exists()
     tables.write_json({"a": None}, tmp_path / "a.json")
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": None}
+
+
+@pytest.mark.parametrize("word", ["no", "", "2", None, float("nan")])
+def test_what_is_neither_true_nor_false_is_refused_with_its_row(word):
+    frame = pd.DataFrame(
+        {"task": "t", "seed": [0, 1], "depth": 1, "split": "val", "metric": "m", "value": 0.5}
+    ).assign(failure=pd.Series([False, word], dtype=object))
+    with pytest.raises(InputError, match=r"'failure' takes true or false.*row 2"):
+        tables.check("runs", frame)
+
+
+def test_words_for_true_and_false_are_taken_for_what_they_say():
+    frame = pd.DataFrame(
+        {"task": "t", "seed": [0, 1, 2], "depth": 1, "split": "val", "metric": "m", "value": 0.5}
+    ).assign(failure=["False", "true", "0"])
+    assert tables.check("runs", frame)["failure"].tolist() == [False, True, False]

@@ -139,6 +139,8 @@ def decide(
     stage = read_stage(config)
     frames = [tables.read(n, p) for n, p in (("runs", runs), ("forks", forks), ("draws", draws))]
     u, fits = tables.read("variance", variance), tables.read("envelope", envelope)
+    if u.empty:
+        raise InputError(f"{variance}: no rows; run `prehoc risk` again")
     if u["risk"].isna().all():
         for name, path in (("c_star", c_star), ("regimes", regimes),
                            ("intrinsic", intrinsic), ("advice", advice)):  # fmt: skip

@@ -34,9 +34,22 @@ def named_task(task: str) -> Iterator[None]:
         raise InputError(f"task {task}: {error}") from error
 
 
+class Stage(dict[str, Any]):
+    """A stage's config; a key that it lacks is bad input that names the file."""
+
+    def __init__(self, path: Path, keys: dict[str, Any]) -> None:
+        super().__init__(keys)
+        self.path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise InputError(
+            f"{self.path}: no key {key!r}; give the config that the workflow wrote for this stage"
+        )
+
+
 def read_stage(path: Path) -> dict[str, Any]:
     """A stage's resolved config; InputError naming the file if it is none."""
     try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
+        return Stage(path, dict(json.loads(path.read_text())))
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: not a stage config: {error}") from None

@@ -52,14 +52,23 @@ def benchmark_estimators(
 
     from prehoc import tables
     from prehoc.benchmark import estimators as maker
+    from prehoc.errors import InputError
+    from prehoc.synthetic.instances import INSTANCES
 
     stage = read_stage(config)
     joined = pd.concat([tables.read("trials", path) for path in trials], ignore_index=True)
     names = list(dict.fromkeys(joined["instance"]))
+    named = tables.read("confusion", confusion)
+    strange = [name for name in names if name not in INSTANCES]
+    if joined.empty or strange:
+        what = f"unknown instance {strange[0]!r}" if strange else "no rows"
+        raise InputError(f"{trials[0]}: {what}; run `prehoc benchmark-trials` again")
+    if joined.duplicated(list(tables.SCHEMAS["trials"].unique or [])).any():
+        raise InputError(f"{trials[0]}: the same trials are given twice; name each table once")
     truths = maker.truths_of(names, stage["seed"], stage["price"], stage["confidence"])
     estimates = maker.estimators_table(joined, truths)
     regret = maker.regret_table(joined, truths)
-    reached = maker.targets_table(estimates, regret, tables.read("confusion", confusion))
+    reached = maker.targets_table(estimates, regret, named)
     tables.write("estimators", estimates, out / "estimators.csv")
     tables.write("regret", regret, out / "regret.csv")
     tables.write("targets", reached, out / "targets.csv")

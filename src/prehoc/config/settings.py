@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from prehoc.config.blocks import Block, Count, Positive
 from prehoc.config.task import MIN_BLOCKS, MIN_RUNS, Task
@@ -17,6 +17,16 @@ class Risk(Block):
     information: list[Literal["last", "prefix", "outputs", "static", "static+prefix"]]
     verdict_information: Literal["last", "prefix", "outputs", "static+prefix"]
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
+
+    @model_validator(mode="after")
+    def _drives(self) -> Risk:
+        if not {"residual", "fork"} & set(self.proxies):
+            raise ValueError("proxies: neither residual nor fork is there to drive a verdict; add residual")
+        if self.verdict_information not in self.information:
+            raise ValueError(
+                f"verdict_information {self.verdict_information!r} is not among information; add it there"
+            )
+        return self
 
 
 class Regimes(Block):
@@ -45,6 +55,12 @@ class Decide(Block):
     cost_per_step: Positive = Field(description="lambda; 1: costs are counted in steps")
     regimes: Regimes
     advice: Advice
+
+    @model_validator(mode="after")
+    def _priced(self) -> Decide:
+        if not self.prices and not self.gamma:
+            raise ValueError("prices: none, and no gamma; give at least one price")
+        return self
 
 
 class Figures(Block):
@@ -117,7 +133,9 @@ class Rates(Block):
 class Benchmark(Block):
     """What the benchmark targets do; the exact instances they use."""
 
-    instances: list[str] | None = Field(description="names of synthetic instances; null: all")
+    instances: Annotated[list[str], Field(min_length=1)] | None = Field(
+        description="names of synthetic instances; null: all"
+    )
     estimators: Estimators
     lower_bound: LowerBound
     rates: Rates

@@ -64,7 +64,7 @@ def _scale(axis: Axes, panel: str, part: pd.DataFrame) -> None:
         axis.set_xscale("log")
         axis.set_xlim(0.8, top)
         axis.axvline(1.0, color=style.INK, linewidth=0.6, zorder=1)
-        axis.xaxis.set_major_locator(FixedLocator([v for v in (1, 2, 4, 8) if v <= top]))
+        axis.xaxis.set_major_locator(FixedLocator([v for v in (1, 1.5, 2, 4, 8) if v <= top]))
         axis.xaxis.set_minor_locator(NullLocator())
         axis.xaxis.set_major_formatter(FuncFormatter(layout.number))
     elif panel == "regret":

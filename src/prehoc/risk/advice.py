@@ -23,6 +23,7 @@ from prehoc.risk.profile import ALPHA_BOUNDS, power_basis, power_scale, project
 Array = NDArray[np.float64]
 
 _EDGE = 1.001
+_MOST = 100  # times the runs there are, beyond which no number is named
 
 
 @dataclass(frozen=True)
@@ -224,6 +225,12 @@ def advise(fit: EnvelopeFit, present: Present, *, new_depths: int = 2, grid: int
             further = float(max(np.ceil((share - 1) * present.runs - 1e-9), 0))
             if further == 0 and option == "seeds_and_depths":
                 continue
+        if further > _MOST * present.runs:
+            what = "trunks" if present.forked else "runs"
+            far = f"over {_MOST} times the {present.runs} {what} there are: out of reach"
+            note = "; ".join([*([aim] if aim else []), far])
+            options.append(Advice(option, here, nan, nan, now, nan, False, note))
+            continue
         then = unit * sd * float(np.sqrt(present.runs / (present.runs + further)))
         notes = [aim] if aim else []
         new = [f"{c:g}" for c in depths if c not in fit.depth]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from prehoc.errors import InputError, TooFewRunsError
 from prehoc.risk import proxies
 from prehoc.risk.outputs import Outputs
 from prehoc.risk.proxies import MIN_RUNS
-from prehoc.risk.stopped import NOTE, first_stop, refuse_censored, refuse_infinite
+from prehoc.risk.stopped import NOTE, first_stop, refuse_censored, refuse_infinite, refuse_unread
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -116,6 +117,7 @@ def _task(
     outcome = source.set_index("seed")["value"].reindex(seeds).to_numpy(float)
     failed = set(runs.loc[runs["failure"], "seed"])
     alive = np.array([s not in failed for s in seeds]) & np.isfinite(outcome)
+    refuse_unread(name, seeds, outcome, failed, runs, horizon)
     if alive.sum() < MIN_RUNS:
         raise TooFewRunsError(
             f"task {name!r}: {int(alive.sum())} of {len(seeds)} runs have a final value of this "
@@ -130,6 +132,11 @@ def _task(
             "out, as they hold for the runs that had not stopped"
         )
     static = visible_features(draws, seeds)
+    strange = sorted(set(forks["seed"]) - set(seeds))
+    if strange:
+        raise InputError(
+            f"task {name!r}: forks of seeds {strange[:5]}, which are in no run; give the trunks' rows"
+        )
     fork_depth, outcomes, steps = _fork_arrays(forks, horizon)
     depth = wide.columns.to_numpy(np.int64)
     return TaskData(
@@ -151,6 +158,13 @@ def _task(
     )
 
 
+def whole_horizon(task: str, given: object) -> int:
+    """A horizon as a whole number of steps; InputError for anything else."""
+    if isinstance(given, bool) or not isinstance(given, Integral):
+        raise InputError(f"task {task!r}: the horizon must be a whole number of steps, not {given!r}")
+    return int(given)
+
+
 def _horizon(name: str, target: pd.DataFrame, val: pd.DataFrame, given: int | None) -> int:
     if given is None:
         if target.empty:
@@ -163,6 +177,7 @@ def _horizon(name: str, target: pd.DataFrame, val: pd.DataFrame, given: int | No
                 f"task {name!r}: the target split was measured at depths {sorted(found)}; give the horizon"
             )
         given = int(found[0])
+    given = whole_horizon(name, given)
     if given < 1:
         raise InputError(f"task {name!r}: the horizon must be 1 step or more, not {given}")
     beyond = val["depth"].max() if not val.empty else 0

@@ -32,6 +32,7 @@ from prehoc.risk.proxies import interval
 Array = NDArray[np.float64]
 
 MIN_DEPTHS = 4
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,8 @@ def fit_envelope(
     if np.any(relative - np.diag(np.diag(relative))):
         stage = _second_stage(u[:, 0], v[:, 0], basis, relative, stage)
     alpha, b, k = stage.alpha, stage.b, stage.k
+    if k < _ROUNDING * b:  # a fall within rounding error is none
+        k = 0.0
     K = k / float(power_scale(at, horizon, shift, np.array([alpha]))[0])
     mu = b + k * basis(np.array([alpha]))[:, 0]
     grad = _gradient(at + shift, horizon + shift, K, alpha)

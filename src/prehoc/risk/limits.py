@@ -184,9 +184,11 @@ def intrinsic_words(table: pd.DataFrame, task: str) -> str:
         return ""
     part = {str(k): float(v) for k, v in used["share_of_var_r"].items()}
     shares = [f"{_NAMES[p]} {part[p]:.0%}" for p in known]
-    text = f"Of Var R, {', '.join(shares)}"
+    whole = float(total["share_of_var_r"].iloc[0])
+    how = {"measured": "measured at T", "fitted": "fitted at T"}.get(str(total["how"].iloc[0]), "at T")
+    text = f"Of Var R, {whole:.0%} is open as {how}: {', '.join(shares)}"
     if np.isfinite(part.get("remainder", np.nan)):
         var_r = float(total["value"].iloc[0] / total["share_of_var_r"].iloc[0])
         ends = [float(used[e]["remainder"]) / var_r for e in ("low", "high")]
-        text += f", the rest of L_int {part['remainder']:.0%} ({ends[0]:.0%} to {ends[1]:.0%})"
+        text += f", the rest {part['remainder']:.0%} ({ends[0]:.0%} to {ends[1]:.0%})"
     return text + "."

@@ -12,7 +12,7 @@ from prehoc import tables
 from prehoc.errors import InputError
 from prehoc.risk import rivals
 from prehoc.risk.curves import Curve, measure, noiseless_forks, none_estimate, wanted
-from prehoc.risk.data import TaskData, split_tasks
+from prehoc.risk.data import TaskData, split_tasks, whole_horizon
 from prehoc.risk.envelope import MIN_DEPTHS, EnvelopeFit
 from prehoc.risk.onset import Onset, find_onset
 from prehoc.risk.outputs import Outputs
@@ -104,10 +104,11 @@ def _variance_rows(data: TaskData, curve: Curve, metric: str) -> list[dict[str, 
 
 def horizon_of(task: str, horizons: Horizons, data: TaskData | None) -> int:
     """A task's horizon as given, else as measured; InputError where it is neither."""
-    if isinstance(horizons, int):
-        return horizons
-    if horizons is not None and task in horizons:
-        return int(horizons[task])
+    if isinstance(horizons, Mapping):
+        if task in horizons:
+            return whole_horizon(task, horizons[task])
+    elif horizons is not None:
+        return whole_horizon(task, horizons)
     if data is not None:
         return data.horizon
     raise InputError(f"task {task!r}: the horizon is missing")
@@ -237,6 +238,7 @@ def _model_rows(found: Onset, level: float) -> list[dict[str, Any]]:
     least = min(r.aic for r in models)
     weights = rivals.aic_weights(models)
     winner = max(weights, key=lambda name: weights[name])
+    refused = any(m.model == winner and m.lack_of_fit_p < level for m in models)
     rows: list[dict[str, Any]] = []
     for rival in models:
         row: dict[str, Any] = {
@@ -255,13 +257,18 @@ def _model_rows(found: Onset, level: float) -> list[dict[str, Any]]:
         if rival.model == "exponential":
             row["note"] += f", time constant {rival.scale:.4g} steps"
         if rival.model == "power":
-            row |= _power_row(found, fit, winner, weights, level)
+            row |= _power_row(found, fit, winner, weights, level, refused)
         rows.append(row)
     return rows
 
 
 def _power_row(
-    found: Onset, fit: EnvelopeFit, winner: str, weights: dict[str, float], level: float
+    found: Onset,
+    fit: EnvelopeFit,
+    winner: str,
+    weights: dict[str, float],
+    level: float,
+    refused: bool,
 ) -> dict[str, Any]:
     regular = np.isfinite(found.depth)
     identified = fit.identified and bool(regular)
@@ -270,7 +277,8 @@ def _power_row(
         notes.append(f"not identified: {fit.reason}")
     if found.whole.lack_of_fit_p < level:
         p = found.whole.lack_of_fit_p
-        notes.append(f"no power law over all depths (lack of fit p = {p:.2g}), best: {winner}")
+        worse = ", which is refused too" if refused else ""
+        notes.append(f"no power law over all depths (lack of fit p = {p:.2g}), best: {winner}{worse}")
         if regular:
             notes.append(f"fitted from depth {found.depth:g}")
     known_limit = identified or fit.depth[-1] == fit.horizon

@@ -78,6 +78,28 @@ def refuse_censored(task: str, runs: pd.DataFrame, horizon: int | None) -> None:
     )
 
 
+def refuse_unread(
+    task: str, seeds: np.ndarray, outcome: np.ndarray, failed: set[int], runs: pd.DataFrame, horizon: int
+) -> None:
+    """Raise InputError where runs that did not fail have no outcome, though their metric goes on.
+
+    `outcome` [N] of `seeds` [N] (null: none), `failed` the seeds with a failure.  Taken for failures they
+    would leave R of the others, which is what a stopping rule picks.  A run whose validation metric
+    breaks off too (null from some depth on) did fail.
+    """
+    val = runs[runs["split"] == "val"].sort_values("depth").drop_duplicates("seed", keep="last")
+    going = set(val.loc[val["value"].notna(), "seed"])
+    open_ = [int(s) for s, r in zip(seeds, outcome, strict=True) if not np.isfinite(r) and s not in failed]
+    missing = [s for s in open_ if s in going]
+    if missing:
+        raise InputError(
+            f"task {task!r}: {len(missing)} of {len(seeds)} runs have no outcome at the horizon {horizon}, "
+            f"the first seed {missing[0]}, and are not marked as failed; if that is how they ended, set "
+            "failure on their rows; if they stopped, R of the others is what the stopping rule left: "
+            f"{_REMEDY}"
+        )
+
+
 def first_stop(wide: pd.DataFrame, alive: np.ndarray) -> tuple[int | None, int]:
     """The first depth after which a run that did not fail has no metric, though others do; how many.
 

@@ -60,6 +60,8 @@ def verdict(
     readings = _readings(regimes, task)
     drives = [r for r in readings if r["reading"] == "bayes" and r["proxy"] == proxy]
     regime = drives[0]["regime"] if drives else "undecided"
+    settled = regime == "static_sufficient" and drives[0]["iota"] is None
+    meaning = MEANING["settled" if settled else regime]
     horizon = clean(fit.get("horizon"))
     stops = _stops(c_star, task, proxy, known, horizon)
     alpha = _alpha(fit)
@@ -79,10 +81,10 @@ def verdict(
     return {
         "task": task,
         "regime": regime,
-        "meaning": MEANING[regime],
+        "meaning": meaning,
         "in_words": " ".join(
             [
-                words(task, regime, alpha, limit, stops, horizon),
+                words(task, regime, alpha, limit, stops, horizon, meaning),
                 *([] if split is None else [intrinsic_words(split, task)]),
                 *remarks(readings, proxy, regime, here),
                 *([] if plans is None else [advice_words(plans, task)]),

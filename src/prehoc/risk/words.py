@@ -13,6 +13,7 @@ MEANING = {
     "probing gains next to nothing",
     "dynamic_critical": "the run itself decides and tells slowly; probe deep",
     "noise_dominant": "most of the outcome's variance stays open however deep one probes",
+    "settled": "R does not vary over the runs (beyond the tolerance), so there is nothing to predict",
     "undecided": "the measurements do not single out one regime; measure more runs",
 }
 _SEEN = {
@@ -90,10 +91,10 @@ def _known(stop: dict[str, Any]) -> bool:
 
 def words(
     task: str, regime: str, alpha: dict[str, Any], limit: dict[str, Any],
-    stops: list[dict[str, Any]], horizon: Any,
+    stops: list[dict[str, Any]], horizon: Any, meaning: str,
 ) -> str:  # fmt: skip
     """The verdict in sentences: regime, alpha, L_int, and c* at the middle price."""
-    parts = [f"{task} is {regime.replace('_', '-')}: {MEANING[regime]}."]
+    parts = [f"{task} is {regime.replace('_', '-')}: {meaning}."]
     if alpha["identified"]:
         parts.append(f"alpha = {alpha['value']:.3g} ({alpha['low']:.3g} to {alpha['high']:.3g}).")
     else:

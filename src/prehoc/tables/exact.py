@@ -96,6 +96,7 @@ EXACT: dict[str, pa.DataFrameSchema] = {
             "wanted": text(),
             "mean": number(nullable=False),
             "met": flag(),
+            "mean_met": flag(),
             "worst": number(nullable=False),
             "worst_instance": text(),
             "share_met": number(nullable=False, ge=0, le=1),

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
@@ -39,6 +40,8 @@ def check(name: str, frame: pd.DataFrame, source: str | Path = "") -> pd.DataFra
                 raise InputError(
                     f"{where}table {name!r}: column {column!r} takes whole numbers, not {odd.iloc[0]}"
                 )
+        if str(spec.dtype) == "bool":
+            frame = frame.assign(**{column: _flags(given, f"{where}table {name!r}: column {column!r}")})
     try:
         text = {c: "str" for c, spec in schema.columns.items() if str(spec.dtype).startswith("str")}
         kept = frame[columns].reset_index(drop=True)
@@ -46,6 +49,20 @@ def check(name: str, frame: pd.DataFrame, source: str | Path = "") -> pd.DataFra
     except (pa.errors.SchemaError, pa.errors.SchemaErrors) as error:
         line = " ".join(str(error).split())
         raise InputError(f"{where}table {name!r} is not as declared: {line[:300]}") from error
+
+
+_FLAGS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
+
+
+def _flags(given: pd.Series, what: str) -> pd.Series:
+    """A column of true and false; 0, 1 and the words are taken, anything else is an InputError."""
+    if given.dtype == bool:
+        return given
+    made = given.astype(str).str.strip().str.lower().map(_FLAGS)
+    if made.isna().any():
+        row = int(np.flatnonzero(made.isna())[0])
+        raise InputError(f"{what} takes true or false, not {given.iloc[row]!r} (row {row + 1}); mend it")
+    return made.astype(bool)
 
 
 def in_order(name: str, frame: pd.DataFrame) -> pd.DataFrame:
