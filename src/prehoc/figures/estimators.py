@@ -124,11 +124,7 @@ def _matrix(axis: Axes, confusion: pd.DataFrame) -> None:
     axis.set_title(f"regimes named from {runs} runs", fontsize=style.BODY)
 
 
-def draw(
-    estimators: pd.DataFrame, regret: pd.DataFrame, confusion: pd.DataFrame, *, column: str = "icml"
-) -> Figure:
-    """Draw the benchmark from its tables; raises InputError for an unknown `column`."""
-    frame = collect(estimators, regret)
+def _render(frame: pd.DataFrame, regret: pd.DataFrame, confusion: pd.DataFrame, column: str) -> Figure:
     runs = [str(n) for n in sorted(regret["runs"].unique())]
     spread = [_COLOURS[int(i)] for i in np.linspace(0, len(_COLOURS) - 1, len(runs)).round()]
     colours = dict(zip(runs, spread, strict=True))
@@ -165,6 +161,13 @@ def draw(
         return made
 
 
+def draw(
+    estimators: pd.DataFrame, regret: pd.DataFrame, confusion: pd.DataFrame, *, column: str = "icml"
+) -> Figure:
+    """Draw the benchmark from its tables; raises InputError for an unknown `column`."""
+    return _render(collect(estimators, regret), regret, confusion, column)
+
+
 def save(
     directory: str | Path,
     estimators: pd.DataFrame,
@@ -175,5 +178,7 @@ def save(
     formats: Sequence[str] = ("pdf", "png"),
 ) -> list[Path]:
     """Write DIRECTORY/estimators.{formats,csv}; return the paths."""
-    made = draw(estimators, regret, confusion, column=column)
-    return style.save(made, collect(estimators, regret), directory, NAME, formats, column)
+    style.check_formats(formats)
+    frame = collect(estimators, regret)
+    made = _render(frame, regret, confusion, column)
+    return style.save(made, frame, directory, NAME, formats, column)

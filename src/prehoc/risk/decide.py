@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from prehoc import tables
 from prehoc.errors import InputError
 from prehoc.risk import stopping
+from prehoc.risk.data import TaskData
 from prehoc.risk.depth_interval import Drift, drift_of
 from prehoc.risk.envelope import MIN_DEPTHS, EnvelopeFit
 from prehoc.risk.measured import KEY, Horizons, Key, as_table, fit_curves, load
@@ -43,6 +44,22 @@ def driving_curve(
     if forked:
         return "fork", "state", "no residual was measured"
     raise InputError(f"task {task!r}: neither residual nor fork was measured at a depth")
+
+
+def driven_curves(
+    variance: pd.DataFrame, data: Mapping[str, TaskData], information: str, driver: str
+) -> Iterator[tuple[TaskData, str, str, pd.DataFrame]]:
+    """(data, proxy, information, rows of `variance`) of each task's driving curve, by name.
+
+    Tasks without one are left out.
+    """
+    for task, measured in sorted(data.items()):
+        try:
+            proxy, known, _ = driving_curve(variance, task, information, driver)
+        except InputError:
+            continue
+        here = variance[(variance["task"] == task) & (variance["proxy"] == proxy)]
+        yield measured, proxy, known, here[here["information"] == known]
 
 
 def c_star_table(

@@ -10,10 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prehoc import tables
-from prehoc.errors import InputError
 from prehoc.risk.curves import noiseless_forks
 from prehoc.risk.data import TaskData
-from prehoc.risk.decide import driving_curve
+from prehoc.risk.decide import driven_curves
 from prehoc.risk.intrinsic import Evaluation, Part, between, binomial, halves, minus, zero
 from prehoc.risk.measured import Horizons, load
 from prehoc.risk.outputs import Outputs
@@ -56,14 +55,9 @@ def intrinsic_table(
     variance = tables.check("variance", variance, "variance")
     data = load(variance, runs, forks, draws, horizons, outputs)
     rows: list[dict[str, Any]] = []
-    for task, measured in sorted(data.items()):
-        try:
-            proxy, known, _ = driving_curve(variance, task, information, driver)
-        except InputError:
-            continue
+    for measured, proxy, known, here in driven_curves(variance, data, information, driver):
+        task = measured.task
         how = evaluation.get(task) if isinstance(evaluation, Mapping) else evaluation
-        here = variance[(variance["task"] == task) & (variance["proxy"] == proxy)]
-        here = here[here["information"] == known]
         fit = envelope[
             (envelope["task"] == task) & (envelope["proxy"] == proxy)
             & (envelope["information"] == known) & (envelope["model"] == "power")

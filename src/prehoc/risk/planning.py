@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from prehoc import tables
-from prehoc.errors import InputError
 from prehoc.risk.advice import Advice, Present, advise
 from prehoc.risk.curves import noiseless_forks
 from prehoc.risk.data import TaskData
-from prehoc.risk.decide import driving_curve
+from prehoc.risk.decide import driven_curves
 from prehoc.risk.envelope import MIN_DEPTHS
 from prehoc.risk.measured import Horizons, fit_curves, load
 from prehoc.risk.onset import Onset
@@ -43,13 +42,8 @@ def advice_table(
     variance = tables.check("variance", variance, "variance")
     data = load(variance, runs, forks, draws, horizons, outputs)
     rows: list[dict[str, Any]] = []
-    for task, measured in sorted(data.items()):
-        try:
-            proxy, known, _ = driving_curve(variance, task, information, driver)
-        except InputError:
-            continue
-        here = variance[(variance["task"] == task) & (variance["proxy"] == proxy)]
-        here = here[here["information"] == known]
+    for measured, proxy, known, here in driven_curves(variance, data, information, driver):
+        task = measured.task
         fits = fit_curves(
             here, {task: measured}, {task: measured.horizon},
             shift=shift, confidence=confidence, level=level,
