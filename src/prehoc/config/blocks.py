@@ -68,6 +68,7 @@ class Method(Block):
     layers: str = Field(description='"all" or "top-K"')
     pooling: Literal["cls", "mean"]
     dropout: Rate = Field(description="on the head's input")
+    lora_dropout: Rate = Field(description="on what enters an adapter, as peft's lora_dropout")
     width: Count = Field(description="full: model width")
     heads: Count = Field(description="full: attention heads")
     depth: Count = Field(description="full: layers")

@@ -18,6 +18,7 @@ TRAINING_KEYS = (
     "arithmetic",
     "method",
     "optimiser",
+    "precision",
     "bank",
     "population",
     "crossed",
@@ -35,7 +36,7 @@ def stage_config(config: Config, task: str, stage: str) -> dict[str, Any]:
     if stage == "prepare":
         drawn = {k: v for k, v in block["population"].items() if k == "target_domain"}
         identity["population"] = drawn  # which domains' texts are read
-        keep = ("kind", "model", "data", "arithmetic", "method")
+        keep = ("kind", "model", "data", "arithmetic", "method", "precision")
     elif stage == "train":
         identity["outputs"] = _outputs(block, "examples")
         keep = (*TRAINING_KEYS, "depths", "horizon", "outcome")

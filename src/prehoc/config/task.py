@@ -39,6 +39,7 @@ class Task(Block):
     synthetic: dict[str, Any] | None = Field(None, description="process and its parameters")
     runs: Annotated[int, Field(ge=MIN_RUNS)]
     shard: Count = Field(description="seeds a job")
+    precision: Literal["fp32", "bf16"] = Field(description="of the frozen base; what trains is fp32")
     bank: Annotated[int, Field(ge=2)] = Field(description="seeds trained together; filled up with dummies")
     depths: list[Count]
     horizon: Count

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from prehoc.tasks.encode import cut_of, encode
+from prehoc.tasks.machine import CPU, Machine
 from prehoc.tasks.problem import Problem
 
 
@@ -33,7 +34,7 @@ def target_domains(config: dict[str, Any]) -> list[str] | None:
     return [str(v) for v in factor["choice"]] if factor else None
 
 
-def build(config: dict[str, Any]) -> Setting:
+def build(config: dict[str, Any], machine: Machine = CPU) -> Setting:
     """The problem of a task, from its `train` stage config; frozen parts come from the store.
 
     Raises InputError for data or models at fault.

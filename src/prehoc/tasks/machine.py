@@ -1,0 +1,70 @@
+"""Where runs are computed: the device, and the precision of the frozen base.
+
+Trained parameters, their gradients and the optimiser's state are fp32 everywhere; `precision` is that
+of the frozen weights and of the activations that pass through them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from prehoc.errors import InputError
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A device with the precision of the frozen base."""
+
+    device: torch.device
+    precision: str
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The frozen base's dtype."""
+        return PRECISIONS[self.precision]
+
+
+CPU = Machine(torch.device("cpu"), "fp32")
+
+
+def bf16_units(device: torch.device) -> list[str]:
+    """The device's own units for bf16 arithmetic, e.g. ["avx512_bf16"]; empty if it has none."""
+    if device.type == "cuda":
+        return ["cuda"] if torch.cuda.is_bf16_supported(including_emulation=False) else []
+    if device.type != "cpu":
+        return [device.type]
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []
+    names = ("flags", "Features")  # x86-64 and arm64
+    flags = next((line.split(":", 1)[1].split() for line in lines if line.startswith(names)), [])
+    return [unit for unit in ("amx_bf16", "avx512_bf16", "bf16") if unit in flags]
+
+
+def machine(device: str, precision: str) -> Machine:
+    """The machine that `device` (auto, cpu, cuda, cuda:1, ...) and `precision` (fp32, bf16) name.
+
+    Raises InputError if the device is not there, or has no bf16 arithmetic of its own.
+    """
+    found = device
+    if device == "auto":
+        found = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        place = torch.device(found)
+    except RuntimeError as error:
+        raise InputError(f"device: {device!r} is unknown; use auto, cpu, cuda or cuda:N") from error
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device: {device}: no CUDA GPU is seen here; use auto or cpu")
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device: {device}: there are {torch.cuda.device_count()} GPUs here")
+    if precision == "bf16" and not bf16_units(place):
+        raise InputError(
+            f"precision: this {place.type} has no bf16 arithmetic of its own; set precision: fp32"
+        )
+    return Machine(place, precision)
