@@ -1,0 +1,250 @@
+"""The parts of a transformer layer for many runs at once, on rows of tokens: the base frozen, adapters a run.
+
+Gradients are written out by hand where that saves work: no gradient for frozen weights, attention by
+groups of equal length, the feed-forward part in blocks that stay in the processor's cache.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from prehoc.tasks.ragged import Group
+
+BLOCK = 512  # rows that pass through the feed-forward part at a time
+Offsets = list[int]
+
+
+class Down(torch.autograd.Function):
+    """x A_s^T, run by run: [N, r] of rows [N, in] and A [S, r, in]; run s has rows offsets[s:s + 2]."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, down: torch.Tensor, offsets: Offsets) -> torch.Tensor:
+        """The rows brought down to the adapters' rank."""
+        low = x.new_empty(len(x), down.shape[1])
+        for s in range(len(down)):
+            rows = slice(offsets[s], offsets[s + 1])
+            torch.mm(x[rows], down[s].t(), out=low[rows])
+        ctx.save_for_backward(x, down)
+        ctx.offsets = offsets
+        return low
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        """Gradients of x (if it is wanted) and A."""
+        grad, offsets = grads[0].contiguous(), ctx.offsets
+        x, down = ctx.saved_tensors
+        d_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        d_down = torch.empty_like(down)
+        for s in range(len(down)):
+            rows = slice(offsets[s], offsets[s + 1])
+            torch.mm(grad[rows].t(), x[rows], out=d_down[s])
+            if d_x is not None:
+                torch.mm(grad[rows], down[s], out=d_x[rows])
+        return d_x, d_down, None
+
+
+class Up(torch.autograd.Function):
+    """outputs[:, columns of target j] += scale * low_j B_j^T in place, run by run (Hu et al. 2021).
+
+    low [N, t*r], the targets side by side; B_j [S, width_j, r]; target j's columns begin at columns[j].
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        outputs: torch.Tensor,
+        low: torch.Tensor,
+        offsets: Offsets,
+        scale: float,
+        columns: list[int],
+        *ups: torch.Tensor,
+    ) -> torch.Tensor:
+        """The outputs [N, out] with the adapters' part added."""
+        rank = ups[0].shape[2]
+        for s in range(len(ups[0])):
+            rows = slice(offsets[s], offsets[s + 1])
+            for j, up in enumerate(ups):
+                part = outputs[rows, columns[j] : columns[j] + up.shape[1]]
+                part.addmm_(low[rows, j * rank : (j + 1) * rank], up[s].t(), alpha=scale)
+        ctx.mark_dirty(outputs)
+        ctx.save_for_backward(low, *ups)
+        ctx.rest = (offsets, scale, columns)
+        return outputs
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        """Gradients of the outputs (passed on), low and every B."""
+        grad = grads[0]
+        low, *ups = ctx.saved_tensors
+        offsets, scale, columns = ctx.rest
+        rank = ups[0].shape[2]
+        d_low = torch.empty_like(low)
+        d_ups = [torch.empty_like(up) for up in ups]
+        for s in range(len(ups[0])):
+            rows = slice(offsets[s], offsets[s + 1])
+            for j, up in enumerate(ups):
+                part = grad[rows, columns[j] : columns[j] + up.shape[1]]
+                span = slice(j * rank, (j + 1) * rank)
+                torch.mm(part.t(), low[rows, span], out=d_ups[j][s])
+                torch.mm(part, up[s], out=d_low[rows, span])
+        for made in (d_low, *d_ups):
+            made.mul_(scale)
+        return (grad, d_low, None, None, None, *d_ups)
+
+
+class Attention(torch.autograd.Function):
+    """Softmax attention of rows [N, 3H] (query, key, value) to rows [N, H], group by group."""
+
+    @staticmethod
+    def forward(ctx: Any, qkv: torch.Tensor, groups: list[Group], heads: int) -> torch.Tensor:
+        """Context rows [N, H] (Vaswani et al. 2017, eq. 1, a head at a time)."""
+        count, wide = qkv.shape
+        width = wide // (3 * heads)
+        context = qkv.new_empty(count, wide // 3)
+        kept = []
+        for group in groups:
+            n, length = group.rows.shape
+            parts = qkv.view(-1, width).index_select(0, group.parts(3, heads))
+            query, key, value = parts.view(3, n * heads, length, width)
+            scores = torch.bmm(query, key.transpose(1, 2)).mul_(1 / math.sqrt(width))
+            share = spread(scores, group.mask, n)
+            mixed = torch.bmm(share, value)
+            context.view(-1, width).index_copy_(0, group.parts(1, heads), mixed.view(-1, width))
+            kept += [parts, share]
+        ctx.save_for_backward(*kept)
+        ctx.rest = (groups, heads, qkv.shape)
+        return context
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        """The gradient of the rows [N, 3H]."""
+        groups, heads, shape = ctx.rest
+        width = shape[1] // (3 * heads)
+        grad = grads[0].contiguous().view(-1, width)
+        d_qkv = grad.new_empty(shape)
+        for i, group in enumerate(groups):
+            parts, share = ctx.saved_tensors[2 * i : 2 * i + 2]
+            n, length = group.rows.shape
+            query, key, value = parts.view(3, n * heads, length, width)
+            d_mixed = grad.index_select(0, group.parts(1, heads)).view(n * heads, length, width)
+            d_parts = torch.empty_like(parts).view(3, n * heads, length, width)
+            torch.bmm(share.transpose(1, 2), d_mixed, out=d_parts[2])
+            d_scores = spread_backward(torch.bmm(d_mixed, value.transpose(1, 2)), share)
+            d_scores.mul_(1 / math.sqrt(width))
+            torch.bmm(d_scores, key, out=d_parts[0])
+            torch.bmm(d_scores.transpose(1, 2), query, out=d_parts[1])
+            d_qkv.view(-1, width).index_copy_(0, group.parts(3, heads), d_parts.view(-1, width))
+        return d_qkv, None, None
+
+
+def spread(scores: torch.Tensor, mask: torch.Tensor | None, sequences: int) -> torch.Tensor:
+    """Softmax of scores [n*heads, q, length] under a group's mask, in fp32 whatever comes in."""
+    if mask is not None:
+        by_sequence = scores.view(sequences, -1, *scores.shape[1:])
+        scores = (by_sequence + mask[:, None].to(scores.dtype)).view_as(scores)
+    return torch.softmax(scores, -1, dtype=torch.float32).to(scores.dtype)
+
+
+def spread_backward(grad: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """The gradient of scores from that of their softmax `share`, both [n, q, length]."""
+    return torch._softmax_backward_data(grad, share, -1, share.dtype)  # type: ignore[no-any-return]
+
+
+class Read(torch.autograd.Function):
+    """What one probe a head reads of its sequence: softmax(probe . x) x, with rows [N, W] as key and value.
+
+    probe [n, heads, W], scaled already, one a sequence; the result has its shape.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, probe: torch.Tensor, groups: list[Group]) -> torch.Tensor:
+        """Attention-weighted rows [n, heads, W]."""
+        mixed = torch.empty_like(probe)
+        kept = []
+        for group in groups:
+            n, length = group.rows.shape
+            rows = x.index_select(0, group.rows.flatten()).view(n, length, -1)
+            share = spread(torch.bmm(probe[group.sequences], rows.transpose(1, 2)), group.mask, n)
+            mixed[group.sequences] = torch.bmm(share, rows)
+            kept.append(share)
+        ctx.save_for_backward(x, probe, *kept)
+        ctx.groups = groups
+        return mixed
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        """Gradients of x (if it is wanted) and of the probes."""
+        x, probe, *kept = ctx.saved_tensors
+        d_probe = torch.empty_like(probe)
+        d_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        for group, share in zip(ctx.groups, kept, strict=True):
+            n, length = group.rows.shape
+            index = group.rows.flatten()
+            rows = x.index_select(0, index).view(n, length, -1)
+            d_mixed = grads[0][group.sequences]
+            d_scores = spread_backward(torch.bmm(d_mixed, rows.transpose(1, 2)), share)
+            d_probe[group.sequences] = torch.bmm(d_scores, rows)
+            if d_x is not None:
+                own = torch.bmm(share.transpose(1, 2), d_mixed)
+                own.baddbmm_(d_scores.transpose(1, 2), probe[group.sequences])
+                d_x.index_copy_(0, index, own.view(n * length, -1))
+        return d_x, d_probe, None
+
+
+def blocks(rows: int) -> list[slice]:
+    """Even stretches of at most BLOCK rows: never a few rows, for which other kernels would be chosen."""
+    count = -(-rows // BLOCK)
+    return [slice(rows * i // count, rows * (i + 1) // count) for i in range(count)]
+
+
+class FeedForward(torch.autograd.Function):
+    """activation(x W1^T + b1) W2^T + b2 with frozen weights, a block of rows at a time."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        first: tuple[torch.Tensor, torch.Tensor],
+        second: tuple[torch.Tensor, torch.Tensor],
+        activation: Callable[[torch.Tensor], torch.Tensor],
+    ) -> torch.Tensor:
+        """Outputs [N, H] of rows [N, H]."""
+        inner = x.new_empty(len(x), len(first[0]))
+        outputs = torch.empty_like(x)
+        for rows in blocks(len(x)):
+            torch.addmm(first[1], x[rows], first[0].t(), out=inner[rows])
+            torch.addmm(second[1], activation(inner[rows]), second[0].t(), out=outputs[rows])
+        ctx.save_for_backward(inner)
+        ctx.rest = (first, second, activation)
+        return outputs
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        """The gradient of x."""
+        (inner,) = ctx.saved_tensors
+        first, second, activation = ctx.rest
+        grad = grads[0]
+        d_x = torch.empty_like(grad)
+        for rows in blocks(len(grad)):
+            d_act = torch.mm(grad[rows], second[0])
+            torch.mm(slope(activation, inner[rows], d_act), first[0], out=d_x[rows])
+        return d_x, None, None, None
+
+
+def slope(
+    activation: Callable[[torch.Tensor], torch.Tensor], inner: torch.Tensor, grad: torch.Tensor
+) -> torch.Tensor:
+    """The gradient of `inner` from that of activation(inner)."""
+    if activation is F.gelu:
+        return torch.ops.aten.gelu_backward(grad, inner)  # type: ignore[no-any-return]
+    if activation is F.relu:
+        return grad.mul_(inner > 0)
+    with torch.enable_grad():
+        leaf = inner.detach().requires_grad_()
+        (made,) = torch.autograd.grad(activation(leaf), leaf, grad)
+    return made
