@@ -95,11 +95,11 @@ def test_correct_is_greedy_decoding_giving_the_answer(family, tiny_decoder):
     """Trained until some answers are right and some wrong, and each is decoded."""
     config = family("causal", optimiser__lr=0.03, optimiser__schedule="constant", horizon=150)
     setting = problems.build(config)
-    from prehoc.training import loop
+    from prehoc.training import loop, plan
     from prehoc.training.bank import Bank
 
     bank = Bank(setting.problem.parameters, 4, config["optimiser"])
-    group = loop.Group(loop._prepare(config, setting, range(4)), 4)
+    group = plan.Group(plan.drawn(config, setting, range(4)), 4)
     for i in range(4):
         bank.initialise(i, 1, "tiny", i)
     loop.advance(config, setting, bank, group, 0, 150)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from prehoc.tasks.streams import CROSSED, STREAMS, generator, level, name_words
-from prehoc.training import checkpoint, loop, problems
+from prehoc.training import checkpoint, loop, plan, problems
 from prehoc.training.bank import Bank
 
 ALL = ["init", "order", "dropout", "target"]
@@ -102,9 +102,9 @@ def test_runs_apart_in_init_alone_see_the_same_batches_masks_and_sample(family):
     config = family("head", **FOUR)
     setting = problems.build(config)
     seeds = [37, flipped(37, "init"), flipped(37, "order"), flipped(37, "dropout"), 37 + 16]
-    draws = loop._prepare(config, setting, seeds)
-    keys = loop._keys(config, loop.Group(draws, len(draws)))
-    plans = [loop.batches(config, d, None, 0, 12) for d in draws]
+    draws = plan.drawn(config, setting, seeds)
+    keys = plan.dropout_keys(config, plan.Group(draws, len(draws)))
+    plans = [plan.batches(config, d, None, 0, 12) for d in draws]
     bank = Bank(setting.problem.parameters, len(seeds), config["optimiser"])
     for i, seed in enumerate(seeds):
         bank.initialise(i, config["seed"], config["task"], seed, config["crossed"])
@@ -116,17 +116,17 @@ def test_runs_apart_in_init_alone_see_the_same_batches_masks_and_sample(family):
 
 def test_uncrossed_streams_are_the_runs_own(family):
     config = family("head", **(FOUR | {"crossed": ["init", "target"]}))
-    draws = loop._prepare(config, problems.build(config), [0, 1, 2])
-    plans = [loop.batches(config, d, None, 0, 12) for d in draws]
+    draws = plan.drawn(config, problems.build(config), [0, 1, 2])
+    plans = [plan.batches(config, d, None, 0, 12) for d in draws]
     assert not np.array_equal(plans[0], plans[1])
-    assert len(set(loop._keys(config, loop.Group(draws, 3)).tolist())) == 3
+    assert len(set(plan.dropout_keys(config, plan.Group(draws, 3)).tolist())) == 3
 
 
 def test_drawn_data_are_crossed_too(family, factor):
     population = {"train_subset": factor(n=20), "label_noise": factor(uniform=[0.1, 0.4])}
     crossed = ["subset", "label_noise", "population"]
     config = family("head", population=population, crossed=crossed)
-    draws = loop._prepare(config, problems.build(config), range(8))
+    draws = plan.drawn(config, problems.build(config), range(8))
     for n, draw in enumerate(draws):
         assert np.array_equal(draw.pool, draws[n & 1].pool)
         assert draw.values == draws[n & 4].values
@@ -139,7 +139,7 @@ def test_drawn_data_are_crossed_too(family, factor):
 def test_checkpoints_of_a_crossed_task_lie_apart(family):
     plain, crossed = family("head", method__dropout=0.2), family("head", **FOUR)
     folders = {
-        checkpoint.folder(c, "weights", loop.protocol())
+        checkpoint.folder(c, "weights", checkpoint.protocol())
         for c in (plain, crossed, crossed | {"crossed": ALL[::-1]})
     }
     assert len(folders) == 3

@@ -7,7 +7,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from prehoc.training import loop, problems
+from prehoc.training import forks, loop, plan, problems
 
 T = 32
 
@@ -28,7 +28,7 @@ def forked(family):
             records, _ = loop.train(config, setting, range(trunks), quiet)
             outcomes = {(s, m): v for s, d, split, m, v, _ in records if (d, split) == (T, "target")}
         found = defaultdict(list)
-        for seed, at, k, metric, value in loop.fork(config, setting, depth, quiet):
+        for seed, at, k, metric, value in forks.fork(config, setting, depth, quiet):
             assert at == depth
             assert k == len(found[seed, metric])
             found[seed, metric].append(value)
@@ -127,8 +127,8 @@ def test_a_fork_keeps_its_trunks_labels_rate_and_subset(family, monkeypatch, fac
 
     monkeypatch.setattr(loop, "advance", spy)
     setting = problems.build(config)
-    loop.fork(config, setting, 4, quiet)
-    trunks = loop._prepare(config, setting, range(3))
+    forks.fork(config, setting, 4, quiet)
+    trunks = plan.drawn(config, setting, range(3))
     pairs = {(d.seed, o): d for d, o in seen}
     assert set(pairs) == {(s, (4, k)) for s in range(3) for k in range(2)}
     for (seed, _), draw in pairs.items():
@@ -140,7 +140,7 @@ def test_a_fork_keeps_its_trunks_labels_rate_and_subset(family, monkeypatch, fac
 def test_failed_trunks_are_not_forked_and_failing_forks_are_nan(family, forked, factor):
     law = {"learning_rate": factor(choice=[1e-2, 1e30])}
     config = family("top", population=law)
-    draws = loop._prepare(config, problems.build(config), range(8))
+    draws = plan.drawn(config, problems.build(config), range(8))
     lost = {d.seed for d in draws if d.lr > 1}
     assert 0 < len(lost) < 8
     late, _ = forked(config, 16, trunks=8)

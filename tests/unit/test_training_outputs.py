@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from prehoc import tables
-from prehoc.training import loop, problems
+from prehoc.training import checkpoint, loop, plan, problems
+from prehoc.training.bank import Bank
 from prehoc.training.outputs import outputs_frame
 
 KEY = ["seed", "depth", "example"]
@@ -51,11 +52,11 @@ def test_outputs_are_minus_the_losses_of_the_first_validation_examples(family, n
     assert values.shape == (3, 6)
     assert values.dtype == np.float32
     assert (values <= 0).all()
-    group = loop.Group(loop._prepare(config, setting, range(3)), 3)
+    group = plan.Group(plan.drawn(config, setting, range(3)), 3)
     group.draws.append(group.draws[-1])
-    bank = loop.Bank(setting.problem.parameters, 4, config["optimiser"])
-    base = loop.checkpoint.folder(config, setting.weights, loop.protocol())
-    bank.load(loop.checkpoint.find(base, [0, 1, 2], 32), [0, 1, 2, 2])
+    bank = Bank(setting.problem.parameters, 4, config["optimiser"])
+    base = checkpoint.folder(config, setting.weights, checkpoint.protocol())
+    bank.load(checkpoint.find(base, [0, 1, 2], 32), [0, 1, 2, 2])
     correct, loss = loop.measure(setting, bank, "val")
     np.testing.assert_array_equal(values, -loss[:3, :6].numpy())
     likely = np.exp(values) > 0.5  # of classes, more than half makes the answer

@@ -93,12 +93,12 @@ def fork(
     from prehoc import tables
 
     _threads(threads)
-    from prehoc.training import loop, problems
+    from prehoc.training import forks, problems
 
     stage = read_stage(config)
     with named_task(stage["task"]):
         setting = problems.build(stage)
-    records = [row for d in depth for row in loop.fork(stage, setting, d, log.info)]
+    records = [row for d in depth for row in forks.fork(stage, setting, d, log.info)]
     frame = pd.DataFrame(records, columns=["seed", "depth", "fork", "metric", "value"])
     frame.insert(0, "task", stage["task"])
     tables.write("forks", frame.astype({"metric": str}), out)

@@ -20,6 +20,16 @@ from prehoc.tables import atomic
 from prehoc.training.schedule import spans_horizon
 
 
+def protocol() -> dict[str, Any]:
+    """The numerics that a checkpoint's bits depend on."""
+    return {
+        "dtype": "float32",
+        "device": "cpu",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+
+
 def folder(config: dict[str, Any], weights: str, protocol: dict[str, Any]) -> Path:
     """Where a task's checkpoints lie; `weights` pins the model, `protocol` the numerics."""
     identity = {k: config[k] for k in ("task", "seed", *TRAINING_KEYS)}
