@@ -1,8 +1,10 @@
 """The frozen part of a model, computed once an example and kept in the store.
 
 What trains sits above; the activations below it are the same for every seed, step and depth. Kept
-are pooled features (head alone), the hidden states that enter the last layer (LoRA on the top
-layer), or the token ids (LoRA on deeper layers). The key is the model's weights, the data and the cut.
+are pooled features (head alone), the states that enter the lowest layer with adapters, token by token
+without padding, with that layer's frozen projections and the weights above (LoRA on a BERT-like encoder),
+or the token ids (LoRA on other models). The file is memory-mapped where it is read; its key is the
+model's weights, the data, the cut and the precision.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,14 @@ from prehoc.config import digest
 from prehoc.errors import InputError
 from prehoc.tables import atomic
 from prehoc.tasks import data as data_module
-from prehoc.tasks import models
+from prehoc.tasks import encoder, models
+from prehoc.tasks.machine import CPU, PRECISIONS
+from prehoc.tasks.prefix import entering_block
+from prehoc.tasks.problem import DropoutKey
+from prehoc.tasks.ragged import layout
 
-FORMAT = 2  # raise it when what is kept changes
+FORMAT = 3  # raise it when what is kept changes
+PROJECTED = 4 << 30  # bytes on disk up to which the lowest layer's projections are kept beside its states
 
 
 @dataclass(frozen=True)
@@ -42,13 +49,21 @@ class Encoding:
         return int(first), int(end)
 
 
-def cut_of(method: dict[str, Any]) -> str:
-    """Where the model is cut: `features`, `top` (before the last layer), or `tokens`."""
+def cut_of(method: dict[str, Any], settings: dict[str, Any]) -> str:
+    """What is kept of a model of these settings (its config.json): features, states or tokens."""
     if method["kind"] == "head":
         return "features"
-    plain = set(method["targets"]) <= {"query", "value"}
-    top = method["layers"] == "top-1" and method["pooling"] == "cls" and plain
-    return "top" if top else "tokens"
+    if not encoder.known(settings):
+        return "tokens"
+    lowest = lowest_layer(method, settings["num_hidden_layers"])
+    if lowest < 0 or not encoder.adapted_modules(settings, lowest, method["targets"]):
+        return "tokens"  # the generic way names what is wrong with the targets or the layers
+    return "states"
+
+
+def lowest_layer(method: dict[str, Any], depth: int) -> int:
+    """The lowest of `depth` layers that trains; below 0 where more layers are asked for than there are."""
+    return 0 if method["layers"] == "all" else depth - int(method["layers"].removeprefix("top-"))
 
 
 def kept(path: Path, build: Callable[[], tuple[dict[str, torch.Tensor], dict[str, Any]]]) -> Encoding:
@@ -88,7 +103,9 @@ def encode(config: dict[str, Any], target_domains: list[str] | None) -> Encoding
     """
     store = Path(config["store"])
     folder = models.model_folder(config["model"], store)
-    cut = cut_of(config["method"])
+    settings = models.settings_of(folder, config["model"]["revision"])
+    method = config["method"]
+    cut = cut_of(method, settings)
     data = {k: v for k, v in config["data"].items() if k != "label_noise"}
     key: dict[str, Any] = {
         "format": FORMAT,
@@ -99,8 +116,14 @@ def encode(config: dict[str, Any], target_domains: list[str] | None) -> Encoding
         "file": _file_digest(data["name"]),
         "domains": target_domains,
         "cut": cut,
-        "pooling": config["method"]["pooling"] if cut == "features" else None,
+        "pooling": method["pooling"] if cut == "features" else None,
+        "precision": config["precision"] if cut != "tokens" else None,
     }
+    if cut == "states":
+        depth = settings["num_hidden_layers"]
+        key["layer"] = lowest_layer(method, depth)
+        # Read at the first position, the last layer needs no projection of any other position.
+        key["projected"] = key["layer"] < depth - 1 or method["pooling"] == "mean"
 
     def build() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         return _encode(config, folder, cut, target_domains, key)
@@ -150,7 +173,11 @@ def _encode(
         if "token_type_ids" in tokens:
             tensors["types"] = tokens["token_type_ids"]
     else:
-        tensors |= _activations(model, tokens, mask, cut, config["method"]["pooling"])
+        dtype = PRECISIONS[config["precision"]]
+        if cut == "features":
+            tensors["features"] = features(model, tokens, mask, config["method"]["pooling"]).to(dtype).float()
+        else:
+            tensors |= _states(model, tokens, mask, key, dtype)
     domains = target_domains or []
     places = {d: i for i, d in enumerate(domains)}
     tensors["domain"] = torch.tensor([places.get(d, -1) for d in rows.domains[order]])
@@ -166,41 +193,91 @@ def _encode(
         "attention_heads": int(getattr(model.config, "num_attention_heads", 0)),
         "activation": getattr(model.config, "hidden_act", None),
         "norm_eps": getattr(model.config, "layer_norm_eps", None),
+        "layer": key.get("layer"),
+        "depth": int(getattr(model.config, "num_hidden_layers", 0)),
         "weights": key["weights"],
         "data_digest": digest([texts, rows.labels[order].tolist()]),
         "train_counts": counts.tolist(),
         "mean_tokens": float(mask.sum(1).double().mean()),
         "parameters": sum(p.numel() for p in model.parameters()),
     }
+    if cut == "states":
+        _agrees(model, tokens, tensors, meta)
     return tensors, meta
 
 
-@torch.inference_mode()
-def _activations(
-    model: Any, tokens: Any, mask: torch.Tensor, cut: str, pooling: str
-) -> dict[str, torch.Tensor]:
-    """Pooled last states [n, H], or the states entering the last layer [n, L, H] and its weights."""
-    chunks = []
-    order = torch.argsort(mask.sum(1), stable=True)
-    width = 128
-    for first in range(0, len(order), width):
-        rows = order[first : first + width]
+def _chunks(mask: torch.Tensor, tokens: Any) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
+    """Rows and their tokens, 128 examples of similar length at a time, without needless padding."""
+    for rows in torch.argsort(mask.sum(1), stable=True).split(128):
         longest = int(mask[rows].sum(1).max())
-        part = {k: v[rows][:, :longest] for k, v in tokens.items()}
-        states = model(**part, output_hidden_states=cut == "top")
-        if cut == "top":
-            hidden = torch.zeros(len(rows), mask.shape[1], states.last_hidden_state.shape[-1])
-            hidden[:, :longest] = states.hidden_states[-2] * part["attention_mask"][..., None]
-            chunks.append(hidden)
-        else:
-            chunks.append(pool(states.last_hidden_state, part["attention_mask"].bool(), pooling))
-    back = torch.argsort(order)
-    joined = torch.cat(chunks)[back]
-    if cut == "features":
-        return {"features": joined}
-    layer = last_layer(model)
-    weights = {f"layer.{k}": v for k, v in layer.state_dict().items()}
-    return {"states": joined, "mask": mask, **weights}
+        yield rows, {k: v[rows][:, :longest] for k, v in tokens.items()}
+
+
+@torch.inference_mode()
+def features(model: Any, tokens: Any, mask: torch.Tensor, pooling: str) -> torch.Tensor:
+    """Pooled last states [n, H]."""
+    kept: torch.Tensor | None = None
+    for rows, part in _chunks(mask, tokens):
+        made = pool(model(**part).last_hidden_state, part["attention_mask"].bool(), pooling)
+        kept = made.new_zeros(len(mask), made.shape[1]) if kept is None else kept
+        kept[rows] = made
+    assert kept is not None
+    return kept
+
+
+@torch.inference_mode()
+def _states(
+    model: Any, tokens: Any, mask: torch.Tensor, key: dict[str, Any], dtype: torch.dtype
+) -> dict[str, torch.Tensor]:
+    """States [tokens, H] that enter layer `key["layer"]`, where each example begins, and weights above.
+
+    With `key["projected"]` that layer's frozen query, key and value rows [tokens, 3H] too. What is
+    computed is fp32, rounded to `dtype` where it is kept.
+    """
+    layers, hidden = model.encoder.layer, model.config.hidden_size
+    lengths = mask.sum(1)
+    starts = torch.cumsum(lengths, 0) - lengths
+    total = int(lengths.sum())
+    made = {"states": torch.empty(total, hidden, dtype=dtype)}
+    lowest = layers[key["layer"]]
+    if key["projected"] and 3 * total * hidden * dtype.itemsize <= PROJECTED:
+        made["qkv"] = torch.empty(total, 3 * hidden, dtype=dtype)
+    own = lowest.attention.self
+    for rows, part in _chunks(mask, tokens):
+        real = part["attention_mask"].bool()
+        states = entering_block(model, lowest, part)[real]
+        place = torch.cat([torch.arange(int(lengths[r])) + starts[r] for r in rows])
+        made["states"][place] = states.to(dtype)
+        if "qkv" in made:
+            parts = [m(states) for m in (own.query, own.key, own.value)]
+            made["qkv"][place] = torch.cat(parts, 1).to(dtype)
+    for i in range(key["layer"], len(layers)):
+        made |= {f"layer.{i}.{k}": v for k, v in layers[i].state_dict().items()}
+    return {**made, "starts": starts, "lengths": lengths}
+
+
+@torch.inference_mode()
+def _agrees(model: Any, tokens: Any, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> None:
+    """Hold the encoder that trains against the model itself on a few examples.
+
+    Raises InputError if they differ: the model has a part that its settings do not show.
+    """
+    few = {k: v[:4] for k, v in tokens.items()}
+    theirs = model(**few).last_hidden_state[few["attention_mask"].bool()]
+    plain = {k: v for k, v in tensors.items() if k.startswith("layer.")}
+    ours = encoder.Encoder(plain, meta, CPU)
+    where = layout(
+        tensors["starts"].numpy(), tensors["lengths"].numpy(), np.arange(len(few["input_ids"]))[None], 1, CPU.device
+    )
+    none = encoder.Adapters({}, 1.0, 0.0, DropoutKey(torch.zeros(1, dtype=torch.int64), 0))
+    states = tensors["states"].float()[where.source]
+    off = float((ours.run(states, None, none, where, False) - theirs).abs().max())
+    near = 1e-4 if tensors["states"].dtype == torch.float32 else 0.1
+    if not off <= near * max(float(theirs.abs().max()), 1.0):
+        raise InputError(
+            f"model.name: {type(model).__name__} differs from a plain encoder of its kind by {off:.1g}; "
+            "it has a part that is not known here, so choose another model"
+        )
 
 
 def pool(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
@@ -209,18 +286,3 @@ def pool(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor
         return states[:, 0]
     weight = mask[..., None].to(states.dtype)
     return (states * weight).sum(1) / weight.sum(1).clamp(min=1)
-
-
-def last_layer(model: Any) -> Any:
-    """The last layer of a BERT-like encoder (bert, roberta, electra and kin).
-
-    Raises InputError for another architecture, naming the settings that work with it.
-    """
-    layers: Any = getattr(getattr(model, "encoder", None), "layer", None)
-    inner = getattr(getattr(layers[-1], "attention", None), "self", None) if layers else None
-    if inner is None or not hasattr(inner, "query") or not hasattr(layers[-1], "intermediate"):
-        raise InputError(
-            f"method.layers: top-1 with cls pooling needs a BERT-like encoder, not "
-            f"{type(model).__name__}; set layers: all"
-        )
-    return layers[-1]

@@ -137,6 +137,24 @@ def revision_of(model: dict[str, Any], folder: str) -> str:
     return sha.hexdigest()[:16]
 
 
+def settings_of(folder: str, revision: str | None) -> dict[str, Any]:
+    """A model's config.json, of a local folder or from the Hub.
+
+    Raises InputError if it cannot be read.
+    """
+    path = Path(folder)
+    try:
+        if not path.is_dir():
+            from huggingface_hub import hf_hub_download
+
+            path = Path(hf_hub_download(folder, "config.json", revision=revision)).parent
+        found: dict[str, Any] = json.loads((path / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise InputError(f"model.name: {folder}: its config.json cannot be read: {line}") from error
+    return found
+
+
 def load_encoder(folder: str, revision: str | None) -> tuple[Any, Any]:
     """Tokeniser and encoder, in fp32 and inference mode.
 

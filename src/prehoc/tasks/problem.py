@@ -92,3 +92,17 @@ def dropout(states: torch.Tensor, rate: float, key: DropoutKey, site: int) -> to
     bits = _mix(_mix(run ^ element[None]) + 0x27D4EB2 * element[None])
     keep = (bits >= int(rate * (_MASK + 1))).view(states.shape)
     return states * keep.to(states.dtype) / (1.0 - rate)
+
+
+def row_keys(key: DropoutKey, site: int, run_of_row: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
+    """TEMP stand-in until the fast one is merged."""
+    run = _mix(_mix(key.keys + 0x9E3779B * (key.step + 1)) + 0x85EBCA6 * (site + 1))
+    return _mix(run[run_of_row] ^ row)
+
+
+def dropout_rows(states: torch.Tensor, rate: float, keys: torch.Tensor) -> torch.Tensor:
+    """TEMP stand-in."""
+    element = torch.arange(states.shape[1], device=states.device)
+    bits = _mix(_mix(keys[:, None] ^ element[None]) + 0x27D4EB2 * element[None])
+    keep = bits >= int(rate * (_MASK + 1))
+    return states * keep.to(states.dtype) / (1.0 - rate)

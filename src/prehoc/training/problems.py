@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from prehoc.tasks.encode import cut_of, encode
+from prehoc.tasks.encode import encode
 from prehoc.tasks.machine import CPU, Machine
 from prehoc.tasks.problem import Problem
 
@@ -55,16 +55,16 @@ def build(config: dict[str, Any], machine: Machine = CPU) -> Setting:
         made = {"model": config["model"], "weights": causal.weights, "data": "generated"}
         return Setting(causal, [], None, causal.weights, static, made)
     encoding = encode(config, target_domains(config))
-    cut = cut_of(config["method"])
+    cut = encoding.meta["cut"]
     problem: Problem
     if cut == "features":
         from prehoc.tasks.heads import HeadProblem
 
         problem = HeadProblem(encoding, config["method"])
-    elif cut == "top":
-        from prehoc.tasks.top_layer import TopLayerProblem
+    elif cut == "states":
+        from prehoc.tasks.encoder_lora import EncoderLora
 
-        problem = TopLayerProblem(encoding, config["method"])
+        problem = EncoderLora(encoding, config, machine)
     else:
         from prehoc.tasks.lora import LoraClassification
 
