@@ -216,12 +216,24 @@ def test_a_folders_revision_is_its_bytes(tiny_encoder, tmp_path):
 
 
 # -------------------------------------------------------------------------------------- encoding
+BERT = {"model_type": "bert", "hidden_act": "gelu", "num_hidden_layers": 2}
+
+
 def test_where_the_model_is_cut(stage):
     lora = stage()["method"]
-    assert cut_of(lora) == "top"
-    assert cut_of(lora | {"kind": "head"}) == "features"
+    assert cut_of(lora, BERT) == "states"
+    assert cut_of(lora | {"kind": "head"}, BERT) == "features"
     for change in ({"layers": "all"}, {"pooling": "mean"}, {"targets": ["query", "dense"]}):
-        assert cut_of(lora | change) == "tokens"
+        assert cut_of(lora | change, BERT) == "states"
+    for change in ({"layers": "top-3"}, {"targets": ["q_proj"]}, {"targets": ["query", "q_proj"]}):
+        assert cut_of(lora | change, BERT) == "tokens"
+    for other in (
+        {"model_type": "distilbert"},
+        {"position_embedding_type": "relative_key"},
+        {"hidden_act": "swoosh"},
+        {"is_decoder": True},
+    ):
+        assert cut_of(lora, BERT | other) == "tokens"
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
@@ -278,12 +290,6 @@ def test_a_changed_folder_of_data_is_encoded_again(stage, texts_file, tmp_path):
         made.save_to_disk(tmp_path / "d")
         weights.add(problems.build(config).weights)
     assert len(weights) == 2
-
-
-def test_an_encoder_without_bert_layers_is_told_what_to_set(stage, tiny_decoder):
-    config = stage(model__name=tiny_decoder)
-    with pytest.raises(InputError, match=r"method\.layers: top-1 .* not LlamaModel; set layers: all"):
-        encode(config, None)
 
 
 def test_static_features(stage):

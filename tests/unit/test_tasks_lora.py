@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from prehoc.tasks.top_layer import TopLayerProblem
 from transformers import AutoModel
 
 from prehoc.errors import InputError
 from prehoc.tasks.encode import encode, pool
 from prehoc.tasks.lora import AdapterBank, LoraClassification, per_chunk, target_names
 from prehoc.tasks.problem import DropoutKey
-from prehoc.tasks.top_layer import TopLayerProblem
 
 RUNS, BATCH = 3, 8
 TOLERANCE = {"rtol": 2e-5, "atol": 2e-6}  # fp32 sums in another order; largest seen 1.2e-6 absolute

@@ -1,4 +1,4 @@
-"""The parts of a transformer layer for many runs at once, on rows of tokens: the base frozen, adapters a run.
+"""Parts of a transformer layer for many runs at once, on rows of tokens: a frozen base, adapters a run.
 
 Gradients are written out by hand where that saves work: no gradient for frozen weights, attention by
 groups of equal length, the feed-forward part in blocks that stay in the processor's cache.
@@ -109,12 +109,13 @@ class Attention(torch.autograd.Function):
         kept = []
         for group in groups:
             n, length = group.rows.shape
-            parts = qkv.view(-1, width).index_select(0, group.parts(3, heads))
+            parts = qkv.view(-1, width).index_select(0, group.parts(3, heads)).float()
             query, key, value = parts.view(3, n * heads, length, width)
             scores = torch.bmm(query, key.transpose(1, 2)).mul_(1 / math.sqrt(width))
             share = spread(scores, group.mask, n)
             mixed = torch.bmm(share, value)
-            context.view(-1, width).index_copy_(0, group.parts(1, heads), mixed.view(-1, width))
+            flat = mixed.view(-1, width).to(context.dtype)
+            context.view(-1, width).index_copy_(0, group.parts(1, heads), flat)
             kept += [parts, share]
         ctx.save_for_backward(*kept)
         ctx.rest = (groups, heads, qkv.shape)
@@ -131,14 +132,15 @@ class Attention(torch.autograd.Function):
             parts, share = ctx.saved_tensors[2 * i : 2 * i + 2]
             n, length = group.rows.shape
             query, key, value = parts.view(3, n * heads, length, width)
-            d_mixed = grad.index_select(0, group.parts(1, heads)).view(n * heads, length, width)
+            d_mixed = grad.index_select(0, group.parts(1, heads)).float().view(n * heads, length, width)
             d_parts = torch.empty_like(parts).view(3, n * heads, length, width)
             torch.bmm(share.transpose(1, 2), d_mixed, out=d_parts[2])
             d_scores = spread_backward(torch.bmm(d_mixed, value.transpose(1, 2)), share)
             d_scores.mul_(1 / math.sqrt(width))
             torch.bmm(d_scores, key, out=d_parts[0])
             torch.bmm(d_scores.transpose(1, 2), query, out=d_parts[1])
-            d_qkv.view(-1, width).index_copy_(0, group.parts(3, heads), d_parts.view(-1, width))
+            flat = d_parts.view(-1, width).to(d_qkv.dtype)
+            d_qkv.view(-1, width).index_copy_(0, group.parts(3, heads), flat)
         return d_qkv, None, None
 
 

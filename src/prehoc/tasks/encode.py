@@ -175,7 +175,9 @@ def _encode(
     else:
         dtype = PRECISIONS[config["precision"]]
         if cut == "features":
-            tensors["features"] = features(model, tokens, mask, config["method"]["pooling"]).to(dtype).float()
+            tensors["features"] = (
+                features(model, tokens, mask, config["method"]["pooling"]).to(dtype).float()
+            )
         else:
             tensors |= _states(model, tokens, mask, key, dtype)
     domains = target_domains or []
@@ -267,7 +269,11 @@ def _agrees(model: Any, tokens: Any, tensors: dict[str, torch.Tensor], meta: dic
     plain = {k: v for k, v in tensors.items() if k.startswith("layer.")}
     ours = encoder.Encoder(plain, meta, CPU)
     where = layout(
-        tensors["starts"].numpy(), tensors["lengths"].numpy(), np.arange(len(few["input_ids"]))[None], 1, CPU.device
+        tensors["starts"].numpy(),
+        tensors["lengths"].numpy(),
+        np.arange(len(few["input_ids"]))[None],
+        1,
+        CPU.device,
     )
     none = encoder.Adapters({}, 1.0, 0.0, DropoutKey(torch.zeros(1, dtype=torch.int64), 0))
     states = tensors["states"].float()[where.source]

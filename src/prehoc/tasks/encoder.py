@@ -55,7 +55,9 @@ def adapted_modules(settings: Mapping[str, Any], lowest: int, targets: list[str]
 
     Empty if some target names no linear module of a layer.
     """
-    names = [f"encoder.layer.{i}.{m}" for i in range(lowest, settings["num_hidden_layers"]) for m in MODULES]
+    names = [
+        f"encoder.layer.{i}.{m}" for i in range(lowest, settings["num_hidden_layers"]) for m in MODULES
+    ]
 
     def hit(name: str, target: str) -> bool:
         return name == target or name.endswith(f".{target}")
@@ -113,7 +115,9 @@ class Adapters:
 class Encoder:
     """Layers `lowest` to the last of an encoder; weights by name `layer.{i}.{module}.{weight|bias}`."""
 
-    def __init__(self, weights: Mapping[str, torch.Tensor], meta: Mapping[str, Any], machine: Machine) -> None:
+    def __init__(
+        self, weights: Mapping[str, torch.Tensor], meta: Mapping[str, Any], machine: Machine
+    ) -> None:
         self.heads, self.eps = int(meta["attention_heads"]), float(meta["norm_eps"])
         self.activation = ACTIVATIONS[meta["activation"]]
         self.lowest, self.depth = int(meta["layer"]), int(meta["depth"])

@@ -41,7 +41,10 @@ class EncoderLora:
         self.static_shapes = machine.device.type == "cuda"
         first, end = encoding.rows("train")
         self.labels: torch.Tensor | None = tensors["labels"][first:end].to(machine.device)
-        hidden, inner = int(meta["hidden"]), plain[f"layer.{meta['layer']}.intermediate.dense.weight"].shape[0]
+        hidden, inner = (
+            int(meta["hidden"]),
+            plain[f"layer.{meta['layer']}.intermediate.dense.weight"].shape[0],
+        )
         wide = {"intermediate.dense": (hidden, inner), "output.dense": (inner, hidden)}
         settings = {"num_hidden_layers": meta["depth"]}
         self.parameters: list[Parameter] = []

@@ -17,10 +17,10 @@ from torch.nn.functional import linear
 
 from prehoc.errors import InputError
 from prehoc.tasks import models
+from prehoc.tasks.adapters import lora_parameters
 from prehoc.tasks.encode import Encoding, pool
 from prehoc.tasks.heads import apply_head, cross_entropy, head_parameters, judge
 from prehoc.tasks.problem import DropoutKey, Parameter, Theta, dropout
-from prehoc.tasks.adapters import lora_parameters
 
 TOKENS = 16384  # tokens of all runs together that are evaluated at a time: bounds the memory
 

@@ -87,7 +87,7 @@ def layout(
         groups.append(Group(put(own), put(rows), mask))
     return Layout(
         runs,
-        begin[:: batch].tolist(),
+        begin[::batch].tolist(),
         put(source),
         put(begin[:-1]),
         put(sequence // batch),
