@@ -114,19 +114,24 @@ def _columns(count: int, device: torch.device) -> torch.Tensor:
     return _mix(torch.arange(1, count + 1, dtype=torch.int32, device=device) * _signed(_COLUMN)) | 1
 
 
+def _moment(step: int | torch.Tensor, site: int) -> int | torch.Tensor:
+    """A hash of step and site: a signed 32-bit integer, or a tensor of one where the step is a tensor."""
+    if isinstance(step, torch.Tensor):
+        return _mix((step.to(torch.int32) + 1) * _signed(_STEP) + _signed(_SITE * (site + 1)))
+    value = (_STEP * (step + 1) + _SITE * (site + 1)) & 0xFFFFFFFF
+    value = (value ^ value >> 16) * _FIRST & 0xFFFFFFFF
+    value = (value ^ value >> 15) * _SECOND & 0xFFFFFFFF
+    return _signed(value ^ value >> 15)
+
+
 def _run_keys(key: DropoutKey, site: int) -> torch.Tensor:
     """A key a run [S] at a step and a site, int32."""
-    keys = key.keys.to(torch.int32)
-    if isinstance(key.step, torch.Tensor):
-        moved = keys ^ ((key.step.to(torch.int32) + 1) * _signed(_STEP))
-    else:
-        moved = keys ^ _signed(_STEP * (key.step + 1))
-    return _mix(_mix(moved) + _signed(_SITE * (site + 1)))
+    return _mix(key.keys.to(torch.int32) ^ _moment(key.step, site))
 
 
 def row_keys(key: DropoutKey, site: int, run_of_row: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
     """Keys [N] int32 for `dropout_rows`: row numbers `row` [N] of the runs `run_of_row` [N] at a site."""
-    return _mix(_run_keys(key, site)[run_of_row] + row.to(torch.int32) * _signed(_ROW))
+    return _run_keys(key, site)[run_of_row] + row.to(torch.int32) * _signed(_ROW)
 
 
 def _keep(rate: float, keys: torch.Tensor, width: int, dtype: torch.dtype) -> tuple[torch.Tensor, float]:
@@ -178,5 +183,5 @@ def dropout(
     flat = states.reshape(runs, -1, width)
     if rows is None:
         rows = torch.arange(flat.shape[1], device=states.device)
-    keys = _mix(_run_keys(key, site)[:, None] + rows.to(torch.int32) * _signed(_ROW))
+    keys = _run_keys(key, site)[:, None] + rows.to(torch.int32) * _signed(_ROW)
     return dropout_rows(flat, rate, keys).view_as(states)
