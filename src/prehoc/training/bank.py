@@ -38,6 +38,7 @@ class Bank:
         self.rule: Rule = RULES[optimiser["name"]](self.layout, runs, optimiser, device)
         self.failed_at = torch.full((runs,), -1, dtype=torch.int64, device=device)
         self.places = list(self.layout.views(self.gradient))  # where each parameter's gradient lies
+        self.recorded: Any = None  # its step as a CUDA graph (graphs.py)
         self.theta: Theta = {
             parameter.name: view.detach().requires_grad_()
             for parameter, view in zip(parameters, self.layout.views(self.values), strict=True)
