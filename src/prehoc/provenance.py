@@ -37,7 +37,8 @@ def _commit() -> str | None:
     return run[0].strip() + ("+" if run[1].strip() else "")
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of the machine's processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -63,7 +64,7 @@ def collect(stage: dict[str, Any], sources: list[dict[str, Any]]) -> dict[str, A
         "machine": {
             "system": platform.system(),
             "architecture": platform.machine(),
-            "processor": _processor(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "training": "CPU, float32, one thread a job",
         },

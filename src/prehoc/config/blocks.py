@@ -84,7 +84,7 @@ class Method(Block):
 class Optimiser(Block):
     """The optimiser and its step sizes."""
 
-    name: Literal["adamw", "sgd"]
+    name: Literal["adamw", "sgd", "adafactor", "lion"]
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     schedule: Literal["rho", "constant", "linear", "cosine"]
     rho: Annotated[float, Field(ge=0, le=2)]

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from prehoc.errors import InputError
 from prehoc.tasks.heads import cross_entropy, judge
+from prehoc.tasks.machine import CPU, Machine
 from prehoc.tasks.problem import DropoutKey, Parameter, Theta, normal
 from prehoc.tasks.streams import generator
 
@@ -54,7 +55,7 @@ def modular_splits(modulus: int, share: float, val: int, target: int, root: int)
 class ModularProblem:
     """A transformer without biases or learned norms, stacked over runs."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], machine: Machine = CPU) -> None:
         settings, method = config["arithmetic"], config["method"]
         self.modulus = int(settings["modulus"])
         self.classes = self.modulus
@@ -65,7 +66,7 @@ class ModularProblem:
             self.modulus, settings["train"], settings["val"], settings["target"], config["seed"]
         )
         self.tokens = {
-            s: torch.from_numpy(np.column_stack([p, np.full(len(p), self.modulus)]))
+            s: torch.from_numpy(np.column_stack([p, np.full(len(p), self.modulus)])).to(machine.device)
             for s, p in splits.items()
         }
         self.answers = {s: t[:, :2].sum(1) % self.modulus for s, t in self.tokens.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,10 +25,13 @@ class Parameter:
 
 @dataclass(frozen=True)
 class DropoutKey:
-    """What a dropout mask depends on: a key a run [S] and the step; never the run's neighbours."""
+    """What a dropout mask depends on: a key a run [S] and the step; never the run's neighbours.
+
+    The step is a tensor without dimensions where a step is recorded once and replayed.
+    """
 
     keys: torch.Tensor
-    step: int
+    step: int | torch.Tensor
 
 
 class Problem(Protocol):
@@ -68,41 +72,116 @@ def uniform(shape: tuple[int, ...], bound: float) -> Callable[[np.random.Generat
     return lambda rng: rng.uniform(-bound, bound, shape).astype(np.float32)
 
 
-_MASK = 0x7FFFFFFF
+_STEP, _SITE, _ROW, _COLUMN = 0x9E3779B9, 0x85EBCA6B, 0xC2B2AE35, 0x27D4EB2F
+
+
+def _signed(value: int) -> int:
+    """`value` modulo 2^32 as a signed 32-bit integer."""
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value >> 31 else value
+
+
+_FIRST, _SECOND = _signed(0x21F0AAAD), _signed(0xD35A2D97)
+
+
+def _fold(value: torch.Tensor, shift: int, spare: torch.Tensor | None = None) -> torch.Tensor:
+    """`value` ^= its own logical right shift, in place; torch's shift of int32 keeps the sign."""
+    shifted = torch.bitwise_right_shift(value, shift, out=spare)
+    shifted &= (1 << (32 - shift)) - 1
+    value ^= shifted
+    return shifted
 
 
 def _mix(value: torch.Tensor) -> torch.Tensor:
-    """A 31-bit integer hash (multiply and xor-shift), elementwise on int64 without overflow."""
-    value = value & _MASK
-    value = ((value ^ (value >> 16)) * 0x45D9F3B) & _MASK
-    value = ((value ^ (value >> 15)) * 0x2C1B3C6D) & _MASK
-    return value ^ (value >> 16)
+    """A 32-bit integer hash in place, elementwise on int32: C. Wellons' `lowbias32`."""
+    _fold(value, 16)
+    value *= _FIRST
+    _fold(value, 15)
+    value *= _SECOND
+    _fold(value, 15)
+    return value
 
 
-def dropout(states: torch.Tensor, rate: float, key: DropoutKey, site: int) -> torch.Tensor:
-    """Inverted dropout on [S, ...]; the mask is a hash of (run's key, step, site, element).
+@functools.cache
+def _known_columns(count: int) -> np.ndarray:
+    return _mix(torch.arange(1, count + 1, dtype=torch.int32) * _signed(_COLUMN)).numpy() | 1
 
-    It holds no state, so a run's masks are the same alone or among others, and after a resume.
-    """
-    if rate == 0.0:
-        return states
-    count = states[0].numel()
-    element = torch.arange(count, device=states.device)
-    run = _mix(_mix(key.keys[:, None] + 0x9E3779B * (key.step + 1)) + 0x85EBCA6 * (site + 1))
-    bits = _mix(_mix(run ^ element[None]) + 0x27D4EB2 * element[None])
-    keep = (bits >= int(rate * (_MASK + 1))).view(states.shape)
-    return states * keep.to(states.dtype) / (1.0 - rate)
+
+def _columns(count: int, device: torch.device) -> torch.Tensor:
+    """Odd constants [count], one a pair of columns; those of a narrower array begin a wider one's."""
+    if device.type == "cpu":
+        return torch.from_numpy(_known_columns(count))
+    return _mix(torch.arange(1, count + 1, dtype=torch.int32, device=device) * _signed(_COLUMN)) | 1
+
+
+def _moment(step: int | torch.Tensor, site: int) -> int | torch.Tensor:
+    """A hash of step and site: a signed 32-bit integer, or a tensor of one where the step is a tensor."""
+    if isinstance(step, torch.Tensor):
+        return _mix((step.to(torch.int32) + 1) * _signed(_STEP) + _signed(_SITE * (site + 1)))
+    value = (_STEP * (step + 1) + _SITE * (site + 1)) & 0xFFFFFFFF
+    value = (value ^ value >> 16) * _FIRST & 0xFFFFFFFF
+    value = (value ^ value >> 15) * _SECOND & 0xFFFFFFFF
+    return _signed(value ^ value >> 15)
+
+
+def _run_keys(key: DropoutKey, site: int) -> torch.Tensor:
+    """A key a run [S] at a step and a site, int32."""
+    return _mix(key.keys.to(torch.int32) ^ _moment(key.step, site))
 
 
 def row_keys(key: DropoutKey, site: int, run_of_row: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
-    """TEMP stand-in until the fast one is merged."""
-    run = _mix(_mix(key.keys + 0x9E3779B * (key.step + 1)) + 0x85EBCA6 * (site + 1))
-    return _mix(run[run_of_row] ^ row)
+    """Keys [N] int32 for `dropout_rows`: row numbers `row` [N] of the runs `run_of_row` [N] at a site."""
+    return _run_keys(key, site)[run_of_row] + row.to(torch.int32) * _signed(_ROW)
+
+
+def _keep(rate: float, keys: torch.Tensor, width: int, dtype: torch.dtype) -> tuple[torch.Tensor, float]:
+    """What is kept (1 or 0) [*keys.shape, width], and the factor that keeps the mean.
+
+    The product of a row's key and a column's constant is hashed; each 32-bit hash decides on two
+    columns. A rate is rounded to 2^-16, and the factor is that of the rounded rate.
+    """
+    limit = min(round(rate * 65536), 65535)
+    pairs = (width + 1) // 2
+    bits = (keys | 1)[..., None] * _columns(pairs, keys.device)
+    spare = _fold(bits, 15)
+    bits *= _SECOND
+    _fold(bits, 16, spare)
+    bits *= _FIRST
+    _fold(bits, 15, spare)
+    halves = bits.view(torch.int16)[..., :width]
+    keep = torch.empty(halves.shape, dtype=dtype, device=keys.device)
+    torch.ge(halves, limit - 32768, out=keep)
+    return keep, 65536 / (65536 - limit)
 
 
 def dropout_rows(states: torch.Tensor, rate: float, keys: torch.Tensor) -> torch.Tensor:
-    """TEMP stand-in."""
-    element = torch.arange(states.shape[1], device=states.device)
-    bits = _mix(_mix(keys[:, None] ^ element[None]) + 0x27D4EB2 * element[None])
-    keep = bits >= int(rate * (_MASK + 1))
-    return states * keep.to(states.dtype) / (1.0 - rate)
+    """Inverted dropout on rows [..., C] with a key a row [...], as `row_keys` makes them."""
+    if rate == 0.0:
+        return states
+    with torch.no_grad():
+        keep, factor = _keep(rate, keys, states.shape[-1], states.dtype)
+        if states.dtype == torch.float32:
+            keep.mul_(factor)
+            factor = 1.0
+    if factor == 1.0:
+        return states * keep
+    return states * keep * factor  # a narrow dtype would round the factor itself
+
+
+def dropout(
+    states: torch.Tensor, rate: float, key: DropoutKey, site: int, rows: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Inverted dropout on [S, ..., C]; the mask is a hash of (run's key, step, site, row, column).
+
+    A run's rows are the product of the middle dimensions; `rows` gives their numbers ([R] or [S, R];
+    0, 1, ... if None). It holds no state, so a run's masks are the same alone or among others, and
+    after a resume; and a row's are the same wherever it lies, packed (`dropout_rows`) or not.
+    """
+    if rate == 0.0:
+        return states
+    runs, width = states.shape[0], states.shape[-1]
+    flat = states.reshape(runs, -1, width)
+    if rows is None:
+        rows = torch.arange(flat.shape[1], device=states.device)
+    keys = _run_keys(key, site)[:, None] + rows.to(torch.int32) * _signed(_ROW)
+    return dropout_rows(flat, rate, keys).view_as(states)

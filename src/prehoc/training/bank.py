@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
+from prehoc.tasks.machine import CPU
 from prehoc.tasks.problem import Parameter, Theta
 from prehoc.tasks.streams import generator
+from prehoc.training.optimisers import RULES, Layout, Rule
 
 # The flat layout keeps a run's tensors together; autograd remarks on it and loses nothing by it.
 warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")
@@ -21,44 +23,45 @@ LOST = 1e6  # nats: no cross-entropy of a run that is not lost comes near it
 class Bank:
     """Stacked runs. A row is a run; what is done to one row never depends on another."""
 
-    def __init__(self, parameters: list[Parameter], runs: int, optimiser: dict[str, Any]) -> None:
-        self.parameters, self.runs, self.optimiser = parameters, runs, optimiser
-        sizes = [int(torch.Size(p.shape).numel()) for p in parameters]
-        total = sum(sizes)
-        self.values = torch.zeros(runs, total)
-        self.gradient = torch.zeros(runs, total)
-        self.moments = {
-            name: torch.zeros(runs, total)
-            for name in (("m", "v") if optimiser["name"] == "adamw" else ("m",))
+    def __init__(
+        self,
+        parameters: list[Parameter],
+        runs: int,
+        optimiser: dict[str, Any],
+        device: torch.device = CPU.device,
+    ) -> None:
+        self.parameters, self.runs, self.device = parameters, runs, device
+        self.clip: float | None = optimiser["clip"]
+        self.layout = Layout(parameters)
+        self.values = torch.zeros(runs, self.layout.size, device=device)
+        self.gradient = torch.zeros(runs, self.layout.size, device=device)
+        self.rule: Rule = RULES[optimiser["name"]](self.layout, runs, optimiser, device)
+        self.failed_at = torch.full((runs,), -1, dtype=torch.int64, device=device)
+        self.places = list(self.layout.views(self.gradient))  # where each parameter's gradient lies
+        self.recorded: Any = None  # its step as a CUDA graph (graphs.py)
+        self.theta: Theta = {
+            parameter.name: view.detach().requires_grad_()
+            for parameter, view in zip(parameters, self.layout.views(self.values), strict=True)
         }
-        self.decay = torch.cat(
-            [torch.full((n,), float(p.decay)) for p, n in zip(parameters, sizes, strict=True)]
-        )
-        self.failed_at = torch.full((runs,), -1, dtype=torch.int64)
-        self.theta: Theta = {}
-        self.places: list[torch.Tensor] = []  # where each parameter's gradient lies
-        first = 0
-        for parameter, size in zip(parameters, sizes, strict=True):
-            span = slice(first, first + size)
-            leaf = self.values[:, span].unflatten(1, parameter.shape).detach().requires_grad_()
-            self.places.append(self.gradient[:, span].unflatten(1, parameter.shape))
-            self.theta[parameter.name] = leaf
-            first += size
 
     def initialise(self, row: int, root: int, task: str, seed: int, crossed: Sequence[str] = ()) -> None:
         """Draw row's parameters from the run's `init` stream; `crossed` as in `streams.generator`."""
         rng = generator(root, task, seed, "init", crossed=crossed)
         flat = [torch.from_numpy(p.init(rng)).reshape(-1) for p in self.parameters]
-        self.values[row] = torch.cat(flat)
+        self.values[row] = torch.cat(flat).to(self.device)
 
     def state(self) -> dict[str, torch.Tensor]:
         """All that a run is, by name, rows first."""
-        return {"values": self.values, "failed_at": self.failed_at, **self.moments}
+        return {"values": self.values, "failed_at": self.failed_at, **self.rule.state}
 
     def load(self, state: dict[str, torch.Tensor], rows: list[int] | None = None) -> None:
         """Take rows `rows` (all, if None) of a state; rows may repeat, as forks do."""
         for name, mine in self.state().items():
             mine.copy_(state[name] if rows is None else state[name][rows])
+
+    def numbers(self, step: int) -> torch.Tensor:
+        """What the update needs to know of a step, on the device."""
+        return torch.tensor(self.rule.numbers(step), device=self.device)
 
     def step(self, losses: torch.Tensor, lr: torch.Tensor, step: int) -> None:
         """One update from the runs' losses [S], with learning rates lr [S]; `step` counts from 0.
@@ -66,48 +69,27 @@ class Bank:
         A run whose loss or gradient is not finite, or whose loss exceeds LOST, is frozen as it was
         before the step, and its step recorded; the others are untouched. Gradients are clipped run by run.
         """
+        self.update(losses, lr, step, self.numbers(step))
+
+    def update(
+        self, losses: torch.Tensor, lr: torch.Tensor, step: int | torch.Tensor, numbers: torch.Tensor
+    ) -> None:
+        """`step`, all that depends on the step given as tensors; on a GPU it waits for nothing."""
         leaves = list(self.theta.values())
         parts = torch.autograd.grad(losses.sum(), leaves, allow_unused=True)
         with torch.no_grad():
             for place, part in zip(self.places, parts, strict=True):
                 place.zero_() if part is None else place.copy_(part)
-            squares = self.gradient.square().sum(1)
-            sound = torch.isfinite(losses) & torch.isfinite(squares) & (losses < LOST)
+            norm = torch.linalg.vector_norm(self.gradient, dim=1)
+            sound = torch.isfinite(losses) & torch.isfinite(norm) & (losses < LOST)
             broken = ~sound & (self.failed_at < 0)
-            if bool(broken.any()):
-                self.failed_at[broken] = step
+            self.failed_at.copy_(torch.where(broken, step, self.failed_at))
             frozen = self.failed_at >= 0
-            if bool(frozen.any()):
-                self.gradient[frozen] = 0.0
-                lr = torch.where(frozen, 0.0, lr)
-            clip = self.optimiser["clip"]
-            if clip is not None:
-                norm = squares.sqrt().nan_to_num(posinf=0.0)
-                self.gradient.mul_((clip / (norm + 1e-6)).clamp(max=1.0)[:, None])
-            if self.optimiser["name"] == "adamw":
-                self._adamw(lr[:, None], step)
-            else:
-                self._sgd(lr[:, None])
-
-    def _adamw(self, lr: torch.Tensor, step: int) -> None:
-        """AdamW (Loshchilov and Hutter 2019), torch.optim.AdamW's arithmetic with a rate a run."""
-        first, second = self.optimiser["betas"]
-        mean, square = self.moments["m"], self.moments["v"]
-        mean.lerp_(self.gradient, 1 - first)
-        square.mul_(second).addcmul_(self.gradient, self.gradient, value=1 - second)
-        scale = (1 - second ** (step + 1)) ** 0.5
-        spread = (square.sqrt() / scale).add_(1e-8)
-        decay = self.optimiser["weight_decay"]
-        if decay:
-            self.values.mul_(1 - lr * decay * self.decay)
-        self.values.sub_(mean.div(spread).mul_(lr / (1 - first ** (step + 1))))
-
-    def _sgd(self, lr: torch.Tensor) -> None:
-        """SGD with momentum, torch.optim.SGD's arithmetic with a rate a run."""
-        decay = self.optimiser["weight_decay"]
-        if decay:
-            self.gradient.add_(self.values * self.decay, alpha=decay)
-        move = self.gradient
-        if self.optimiser["momentum"]:
-            move = self.moments["m"].mul_(self.optimiser["momentum"]).add_(self.gradient)
-        self.values.sub_(move * lr)
+            # On a CPU one look is cheaper than a pass over the gradient; a GPU would have to be waited for.
+            if self.device.type != "cpu" or bool(frozen.any()):
+                self.gradient.masked_fill_(frozen[:, None], 0.0)
+                lr = lr.masked_fill(frozen, 0.0)
+                norm = norm.masked_fill(frozen, 0.0)
+            if self.clip is not None:
+                self.gradient.mul_((self.clip / (norm + 1e-6)).clamp_(max=1.0)[:, None])
+            self.rule.update(self.values, self.gradient, lr, numbers)

@@ -17,14 +17,15 @@ from safetensors.torch import save_file
 
 from prehoc.config import TRAINING_KEYS, digest, source_digest
 from prehoc.tables import atomic
+from prehoc.tasks.machine import CPU, Machine
 from prehoc.training.schedule import spans_horizon
 
 
-def protocol() -> dict[str, Any]:
+def protocol(machine: Machine = CPU) -> dict[str, Any]:
     """The numerics that a checkpoint's bits depend on."""
     return {
-        "dtype": "float32",
-        "device": "cpu",
+        "device": machine.device.type,
+        "precision": machine.precision,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
@@ -46,7 +47,7 @@ def path_of(base: Path, seeds: list[int], depth: int) -> Path:
 
 def save(path: Path, state: dict[str, torch.Tensor], seeds: list[int], depth: int) -> None:
     """Write a bank's state [S, ...]; only the rows of its real runs are kept."""
-    real = {name: tensor[: len(seeds)].contiguous() for name, tensor in state.items()}
+    real = {name: tensor[: len(seeds)].contiguous().cpu() for name, tensor in state.items()}
     with atomic(path) as temporary:
         save_file(real, temporary, metadata={"meta": json.dumps({"seeds": seeds, "depth": depth})})
 
@@ -54,16 +55,21 @@ def save(path: Path, state: dict[str, torch.Tensor], seeds: list[int], depth: in
 def find(base: Path, seeds: list[int], depth: int) -> dict[str, torch.Tensor] | None:
     """The state [len(seeds), ...] of a bank's real runs at a depth, or None.
 
-    Taken from the bank's own file, or from one that begins with the same seed and holds more runs:
-    forks ask for trunks only, and a row does not depend on its neighbours.
+    Taken from the bank's own file, or else from the smallest one that holds its seeds and more: forks
+    ask for trunks only, a bank may have been halved, and a row does not depend on its neighbours.
     """
     own = path_of(base, seeds, depth)
-    wider = sorted(base.glob(f"seeds_{seeds[0]:06d}+*"), key=lambda p: int(p.name.split("+")[1]))
-    others = [p / own.name for p in wider if int(p.name.split("+")[1]) > len(seeds)]
-    for path in [own, *others]:
+    wanted = (seeds[0], seeds[0] + len(seeds))
+    others = []
+    for folder_ in base.glob("seeds_*+*"):
+        first, count = map(int, folder_.name.removeprefix("seeds_").split("+"))
+        if first <= wanted[0] and wanted[1] <= first + count and count > len(seeds):
+            others.append((count, first, folder_ / own.name))
+    for _, first, path in [(0, seeds[0], own), *sorted(others)]:
         state = load(path)
         if state is not None:
-            return {k: v[: len(seeds)] for k, v in state.items()}
+            at = seeds[0] - first
+            return {k: v[at : at + len(seeds)] for k, v in state.items()}
     return None
 
 

@@ -7,7 +7,7 @@ up), each row's arithmetic is its own, and every random number comes from the ru
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,14 @@ import torch
 
 from prehoc.tasks.population import Draw
 from prehoc.tasks.problem import DropoutKey
-from prehoc.training import checkpoint, outputs, plan
+from prehoc.training import checkpoint, graphs, outputs, plan
 from prehoc.training.bank import Bank
+from prehoc.training.engine import Engine, Report
 from prehoc.training.plan import Group
 from prehoc.training.problems import Setting
 from prehoc.training.records import Record, records_of
 from prehoc.training.schedule import step_size
-
-Report = Callable[[str], None]
+from prehoc.training.width import recipe
 
 
 def advance(
@@ -40,25 +40,30 @@ def advance(
     for i, own in enumerate(plans):
         rows[i, :, : own.shape[1]] = own
         weights[i, 0, : own.shape[1]] = 1.0 / own.shape[1]
-    rows_t, weights_t = torch.from_numpy(rows), torch.from_numpy(weights)[:, 0]
+    device = bank.device
+    rows_t, weights_t = torch.from_numpy(rows).to(device), torch.from_numpy(weights)[:, 0].to(device)
     labels = None
     if setting.problem.labels is not None:
-        labels = torch.stack([torch.as_tensor(d.labels) for d in group.draws])
-    rates = torch.tensor([d.lr for d in group.draws])
-    keys = plan.dropout_keys(config, group)
+        labels = torch.stack([torch.as_tensor(d.labels) for d in group.draws]).to(device)
+    rates = torch.tensor([d.lr for d in group.draws]).to(device)
+    keys = plan.dropout_keys(config, group).to(device)
+    recorded = graphs.recorded(bank, setting.problem)
     for step in range(start, end):
         now = rows_t[:, step - start]
         given = labels.gather(1, now) if labels is not None else None
-        losses = setting.problem.losses(bank.theta, now, given, DropoutKey(keys, step))
         lr = rates * step_size(config["optimiser"], step, config["horizon"])
+        if recorded is not None:
+            recorded(graphs.inputs(now, given, weights_t, keys, lr, step, bank))
+            continue
+        losses = setting.problem.losses(bank.theta, now, given, DropoutKey(keys, step))
         bank.step((losses * weights_t).sum(1), lr, step)
 
 
 def measure(setting: Setting, bank: Bank, split: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Correctness and loss [S, n] of every run on a split."""
+    """Correctness and loss [S, n] of every run on a split, on the CPU."""
     with torch.inference_mode():
         correct, loss = setting.problem.evaluate(bank.theta, split)
-    return correct, loss
+    return correct.cpu(), loss.cpu()
 
 
 def train(
@@ -67,6 +72,7 @@ def train(
     seeds: Sequence[int],
     report: Report,
     said: list[outputs.Part] | None = None,
+    engine: Engine | None = None,
 ) -> tuple[list[Record], list[Draw]]:
     """Train runs `seeds` through all depths.
 
@@ -75,18 +81,30 @@ def train(
     is in the store are not trained again.
     """
     draws = plan.drawn(config, setting, seeds)
-    base = checkpoint.folder(config, setting.weights, checkpoint.protocol())
+    engine = engine or Engine(config, setting, len(draws), report)
+    config = config | {"bank": recipe(config, setting.machine) or config["bank"]}
+    base = checkpoint.folder(config, setting.weights, checkpoint.protocol(setting.machine))
     records: list[Record] = []
     done, begun = 0, time.monotonic()
-    for group in plan.groups(config, draws):
-        bank = Bank(setting.problem.parameters, config["bank"], config["optimiser"])
+
+    def work(part: list[Draw], width: int) -> tuple[list[Record], list[outputs.Part]]:
+        group = Group.filled(part, width)
+        bank = Bank(setting.problem.parameters, width, config["optimiser"], setting.machine.device)
+        made: list[Record] = []
+        told: list[outputs.Part] = []
         for depth, measured in reach(config, setting, bank, group, base, plan.depths(config), True):
-            made = records_of(config, setting, bank, group, depth, measured)
-            records += made
-            if said is not None and outputs.examples_of(config):
-                failed = {r[0] for r in made if r[5]}
-                said.append(outputs.part(config, group.seeds, depth, measured["outputs"], failed))
-        done += group.real
+            now = records_of(config, setting, bank, group, depth, measured)
+            made += now
+            if outputs.examples_of(config):
+                failed = {r[0] for r in now if r[5]}
+                told.append(outputs.part(config, group.seeds, depth, measured["outputs"], failed))
+        return made, told
+
+    for part, (made, told) in engine.share(draws, plan.cut_runs, work):
+        records += made
+        if said is not None:
+            said += told
+        done += len(part)
         spent = time.monotonic() - begun
         report(
             f"{config['task']}: {done} of {len(seeds)} runs to depth {config['horizon']}, "

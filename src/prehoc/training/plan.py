@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from prehoc.tasks.population import Draw, draw_run
 from prehoc.tasks.streams import generator
 from prehoc.training.problems import Setting
 
+Item = TypeVar("Item")
 Origin = tuple[int, int]  # (depth, k): continuation k from `depth`
 
 
@@ -23,6 +24,13 @@ class Group:
     draws: list[Draw]
     real: int
     origins: list[Origin] | None = None
+
+    @classmethod
+    def filled(cls, draws: list[Draw], width: int, origins: list[Origin] | None = None) -> Group:
+        """A bank of `width` runs, filled up with repeats of the last."""
+        more = width - len(draws)
+        begun = origins + [origins[-1]] * more if origins else None
+        return cls(draws + [draws[-1]] * more, len(draws), begun)
 
     @property
     def seeds(self) -> list[int]:
@@ -50,7 +58,7 @@ def batches(config: dict[str, Any], draw: Draw, origin: Origin | None, start: in
 
 
 def dropout_keys(config: dict[str, Any], group: Group) -> torch.Tensor:
-    """A key a run [S], from its `dropout` stream."""
+    """A key a run [S] below 2^31, from its `dropout` stream."""
     origins = group.begun()
     root, task, crossed = config["seed"], config["task"], config["crossed"]
     keys = [
@@ -73,7 +81,7 @@ def widest(config: dict[str, Any]) -> int:
 def drawn(config: dict[str, Any], setting: Setting, seeds: Sequence[int]) -> list[Draw]:
     """What each of the runs draws of its population."""
     labels = setting.problem.labels
-    known = labels.numpy() if labels is not None else None
+    known = labels.cpu().numpy() if labels is not None else None
     return [
         draw_run(
             config,
@@ -87,14 +95,17 @@ def drawn(config: dict[str, Any], setting: Setting, seeds: Sequence[int]) -> lis
     ]
 
 
-def groups(config: dict[str, Any], draws: list[Draw]) -> Iterator[Group]:
-    """Banks of the task's width, cut at multiples of it; short ones are filled up with a repeat."""
-    width = config["bank"]
+def cut_runs(draws: Sequence[Draw], width: int) -> list[list[Draw]]:
+    """Runs in blocks of seeds that share a bank: cut at multiples of its width."""
     blocks: dict[int, list[Draw]] = {}
     for draw in draws:
         blocks.setdefault(draw.seed // width, []).append(draw)
-    for block in blocks.values():
-        yield Group(block + [block[-1]] * (width - len(block)), len(block))
+    return list(blocks.values())
+
+
+def cut_evenly(items: Sequence[Item], width: int) -> list[list[Item]]:
+    """Consecutive parts of `width` items, the last one of what is left."""
+    return [list(items[a : a + width]) for a in range(0, len(items), width)]
 
 
 def depths(config: dict[str, Any]) -> list[int]:

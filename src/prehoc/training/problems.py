@@ -26,6 +26,7 @@ class Setting:
     weights: str
     static: dict[str, float]
     sources: dict[str, Any]
+    machine: Machine = CPU
 
 
 def target_domains(config: dict[str, Any]) -> list[str] | None:
@@ -42,10 +43,10 @@ def build(config: dict[str, Any], machine: Machine = CPU) -> Setting:
     if config["kind"] == "modular_arithmetic":
         from prehoc.tasks.modular import ModularProblem
 
-        modular = ModularProblem(config)
+        modular = ModularProblem(config, machine)
         static = {f"rows_{s}": float(modular.rows(s)) for s in ("train", "val", "target")}
         static["classes"] = float(modular.classes)
-        return Setting(modular, [], None, "scratch", static, {"data": "generated"})
+        return Setting(modular, [], None, "scratch", static, {"data": "generated"}, machine)
     if config["kind"] == "causal_arithmetic":
         from prehoc.tasks.causal import CausalProblem
 
@@ -53,7 +54,7 @@ def build(config: dict[str, Any], machine: Machine = CPU) -> Setting:
         static = {f"rows_{s}": float(causal.rows(s)) for s in ("train", "val", "target")}
         static["classes"] = float(causal.classes)
         made = {"model": config["model"], "weights": causal.weights, "data": "generated"}
-        return Setting(causal, [], None, causal.weights, static, made)
+        return Setting(causal, [], None, causal.weights, static, made, machine)
     encoding = encode(config, target_domains(config))
     cut = encoding.meta["cut"]
     problem: Problem
@@ -91,4 +92,5 @@ def build(config: dict[str, Any], machine: Machine = CPU) -> Setting:
             "data": {k: config["data"][k] for k in ("name", "revision", "subset")},
             "data_digest": encoding.meta["data_digest"],
         },
+        machine,
     )

@@ -24,8 +24,8 @@ def records_of(
     measured: dict[str, torch.Tensor],
 ) -> list[Record]:
     """Records of a bank's real runs at a depth; a failed run's values are NaN."""
-    failed = (bank.failed_at >= 0).numpy()
-    domains = setting.target_domains.numpy() if setting.target_domains is not None else None
+    failed = (bank.failed_at >= 0).cpu().numpy()
+    domains = setting.target_domains.cpu().numpy() if setting.target_domains is not None else None
     records: list[Record] = []
     for i, draw in enumerate(group.draws[: group.real]):
         correct, loss = measured["val"][i].tolist()
