@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from prehoc.tasks.encode import Encoding
+from prehoc.tasks.machine import CPU, Machine
 from prehoc.tasks.problem import DropoutKey, Parameter, Theta, dropout, normal, zeros
 
 
@@ -44,13 +45,13 @@ def judge(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, tor
 class HeadProblem:
     """A linear head on pooled features [n, H]."""
 
-    def __init__(self, encoding: Encoding, method: dict[str, Any]) -> None:
-        self.encoding = encoding
-        self.features = encoding.tensors["features"]
+    def __init__(self, encoding: Encoding, method: dict[str, Any], machine: Machine = CPU) -> None:
+        self.encoding, self.machine = encoding, machine
+        self.features = encoding.tensors["features"].to(machine.device)
         self.classes = len(encoding.meta["classes"])
         self.rate = float(method["dropout"])
         first, end = encoding.rows("train")
-        self.labels: torch.Tensor | None = encoding.tensors["labels"][first:end]
+        self.labels: torch.Tensor | None = encoding.tensors["labels"][first:end].to(machine.device)
         self.parameters = head_parameters(self.features.shape[1], self.classes)
 
     def rows(self, split: str) -> int:
@@ -63,7 +64,7 @@ class HeadProblem:
     ) -> torch.Tensor:
         """Training losses [S, B] in nats."""
         first, _ = self.encoding.rows("train")
-        states = self.features[first + rows.flatten()].view(*rows.shape, -1)
+        states = self.features.index_select(0, first + rows.flatten()).view(*rows.shape, -1)
         assert labels is not None
         return cross_entropy(apply_head(theta, dropout(states, self.rate, key, 0)), labels)
 
@@ -71,4 +72,4 @@ class HeadProblem:
         """Correctness and loss [S, n] of a split."""
         first, end = self.encoding.rows(split)
         logits = apply_head(theta, self.features[first:end])
-        return judge(logits, self.encoding.tensors["labels"][first:end])
+        return judge(logits, self.encoding.tensors["labels"][first:end].to(self.machine.device))

@@ -151,7 +151,7 @@ def settings_of(folder: str, revision: str | None) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((path / "config.json").read_text())
     except (OSError, ValueError) as error:
         line = " ".join(str(error).split())[:200]
-        raise InputError(f"model.name: {folder}: its config.json cannot be read: {line}") from error
+        raise InputError(f"model.name: {folder}: cannot be loaded: {line}") from error
     return found
 
 

@@ -61,7 +61,7 @@ def build(config: dict[str, Any], machine: Machine = CPU) -> Setting:
     if cut == "features":
         from prehoc.tasks.heads import HeadProblem
 
-        problem = HeadProblem(encoding, config["method"])
+        problem = HeadProblem(encoding, config["method"], machine)
     elif cut == "states":
         from prehoc.tasks.encoder_lora import EncoderLora
 
