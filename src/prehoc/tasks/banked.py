@@ -154,7 +154,7 @@ def spread(scores: torch.Tensor, mask: torch.Tensor | None, sequences: int) -> t
 
 def spread_backward(grad: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
     """The gradient of scores from that of their softmax `share`, both [n, q, length]."""
-    return torch._softmax_backward_data(grad, share, -1, share.dtype)  # type: ignore[no-any-return]
+    return torch._softmax_backward_data(grad, share, -1, share.dtype)
 
 
 class Read(torch.autograd.Function):
@@ -243,7 +243,7 @@ def slope(
 ) -> torch.Tensor:
     """The gradient of `inner` from that of activation(inner)."""
     if activation is F.gelu:
-        return torch.ops.aten.gelu_backward(grad, inner)  # type: ignore[no-any-return]
+        return torch.ops.aten.gelu_backward(grad, inner)
     if activation is F.relu:
         return grad.mul_(inner > 0)
     with torch.enable_grad():

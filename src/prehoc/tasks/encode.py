@@ -27,7 +27,7 @@ from prehoc.errors import InputError
 from prehoc.tables import atomic
 from prehoc.tasks import data as data_module
 from prehoc.tasks import encoder, models
-from prehoc.tasks.machine import CPU, PRECISIONS
+from prehoc.tasks.machine import CPU, PRECISIONS, Machine
 from prehoc.tasks.prefix import entering_block
 from prehoc.tasks.problem import DropoutKey
 from prehoc.tasks.ragged import layout
@@ -96,8 +96,8 @@ def _read(path: Path) -> Encoding:
         return Encoding({k: stream.get_tensor(k) for k in stream.keys()}, meta)  # noqa: SIM118
 
 
-def encode(config: dict[str, Any], target_domains: list[str] | None) -> Encoding:
-    """The encoding of a text-classification task, from the store or made now.
+def encode(config: dict[str, Any], target_domains: list[str] | None, machine: Machine = CPU) -> Encoding:
+    """The encoding of a text-classification task, from the store or made now on the machine's device.
 
     `config` is the task's `prepare` stage config. Raises InputError for data or models at fault.
     """
@@ -126,7 +126,7 @@ def encode(config: dict[str, Any], target_domains: list[str] | None) -> Encoding
         key["projected"] = key["layer"] < depth - 1 or method["pooling"] == "mean"
 
     def build() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        return _encode(config, folder, cut, target_domains, key)
+        return _encode(config, folder, cut, target_domains, key, machine)
 
     return kept(store / "encodings" / f"{digest(key)}.safetensors", build)
 
@@ -150,6 +150,7 @@ def _encode(
     cut: str,
     target_domains: list[str] | None,
     key: dict[str, Any],
+    machine: Machine,
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     rows, named = data_module.load_rows(config["data"])
     splits = data_module.cut_splits(config["data"], rows, named, config["seed"], target_domains)
@@ -173,6 +174,7 @@ def _encode(
         if "token_type_ids" in tokens:
             tensors["types"] = tokens["token_type_ids"]
     else:
+        model = model.to(machine.device)
         dtype = PRECISIONS[config["precision"]]
         if cut == "features":
             tensors["features"] = (
@@ -204,23 +206,25 @@ def _encode(
         "parameters": sum(p.numel() for p in model.parameters()),
     }
     if cut == "states":
-        _agrees(model, tokens, tensors, meta)
+        _agrees(model.cpu(), tokens, tensors, meta)
     return tensors, meta
 
 
-def _chunks(mask: torch.Tensor, tokens: Any) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
-    """Rows and their tokens, 128 examples of similar length at a time, without needless padding."""
+def _chunks(
+    model: Any, mask: torch.Tensor, tokens: Any
+) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
+    """Rows and their tokens on the model's device, 128 of similar length at a time."""
     for rows in torch.argsort(mask.sum(1), stable=True).split(128):
         longest = int(mask[rows].sum(1).max())
-        yield rows, {k: v[rows][:, :longest] for k, v in tokens.items()}
+        yield rows, {k: v[rows][:, :longest].to(model.device) for k, v in tokens.items()}
 
 
 @torch.inference_mode()
 def features(model: Any, tokens: Any, mask: torch.Tensor, pooling: str) -> torch.Tensor:
     """Pooled last states [n, H]."""
     kept: torch.Tensor | None = None
-    for rows, part in _chunks(mask, tokens):
-        made = pool(model(**part).last_hidden_state, part["attention_mask"].bool(), pooling)
+    for rows, part in _chunks(model, mask, tokens):
+        made = pool(model(**part).last_hidden_state, part["attention_mask"].bool(), pooling).cpu()
         kept = made.new_zeros(len(mask), made.shape[1]) if kept is None else kept
         kept[rows] = made
     assert kept is not None
@@ -245,16 +249,16 @@ def _states(
     if key["projected"] and 3 * total * hidden * dtype.itemsize <= PROJECTED:
         made["qkv"] = torch.empty(total, 3 * hidden, dtype=dtype)
     own = lowest.attention.self
-    for rows, part in _chunks(mask, tokens):
+    for rows, part in _chunks(model, mask, tokens):
         real = part["attention_mask"].bool()
         states = entering_block(model, lowest, part)[real]
         place = torch.cat([torch.arange(int(lengths[r])) + starts[r] for r in rows])
-        made["states"][place] = states.to(dtype)
+        made["states"][place] = states.to("cpu", dtype)
         if "qkv" in made:
             parts = [m(states) for m in (own.query, own.key, own.value)]
-            made["qkv"][place] = torch.cat(parts, 1).to(dtype)
+            made["qkv"][place] = torch.cat(parts, 1).to("cpu", dtype)
     for i in range(key["layer"], len(layers)):
-        made |= {f"layer.{i}.{k}": v for k, v in layers[i].state_dict().items()}
+        made |= {f"layer.{i}.{k}": v.cpu() for k, v in layers[i].state_dict().items()}
     return {**made, "starts": starts, "lengths": lengths}
 
 

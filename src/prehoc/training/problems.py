@@ -55,7 +55,7 @@ def build(config: dict[str, Any], machine: Machine = CPU) -> Setting:
         static["classes"] = float(causal.classes)
         made = {"model": config["model"], "weights": causal.weights, "data": "generated"}
         return Setting(causal, [], None, causal.weights, static, made, machine)
-    encoding = encode(config, target_domains(config))
+    encoding = encode(config, target_domains(config), machine)
     cut = encoding.meta["cut"]
     problem: Problem
     if cut == "features":
