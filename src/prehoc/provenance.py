@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -48,8 +50,22 @@ def processor() -> str:
     return platform.processor()
 
 
-def collect(stage: dict[str, Any], sources: list[dict[str, Any]]) -> dict[str, Any]:
-    """The provenance record; `stage` = {config, tasks, digest, lock}, `sources` the tasks' sources.json."""
+def counted(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each distinct record of what computed jobs, with the number of `jobs` that it stands for."""
+    known: dict[str, int] = {}
+    for record in records:
+        text = json.dumps(record, sort_keys=True)
+        known[text] = known.get(text, 0) + 1
+    return [{"jobs": known[text], **json.loads(text)} for text in sorted(known)]
+
+
+def collect(
+    stage: dict[str, Any], sources: list[dict[str, Any]], engines: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The provenance record.
+
+    `stage` = {config, tasks, digest, lock}; then the tasks' sources.json, and their engine.json.
+    """
     lock = Path(stage["lock"])
     return {
         "commit": _commit(),
@@ -66,8 +82,8 @@ def collect(stage: dict[str, Any], sources: list[dict[str, Any]]) -> dict[str, A
             "architecture": platform.machine(),
             "processor": processor(),
             "cores": os.cpu_count(),
-            "training": "CPU, float32, one thread a job",
         },
+        "training": {e["task"]: {k: v for k, v in e.items() if k != "task"} for e in engines},
         "seeds": {
             "root": stage["config"]["seed"],
             "runs": {t: stage["config"]["tasks"][t]["runs"] for t in stage["tasks"]},

@@ -149,6 +149,12 @@ def test_provenance_says_what_made_it(results):
     assert {"prehoc", "torch", "snakemake"} <= set(note["versions"])
     assert len(note["sources"]["tiny_head"]["weights"]) == 16
     assert note["config"]["tasks"]["tiny_head"]["optimiser"]["lr"] == 2.0
+    known = json.loads((results / "tiny_head/engine.json").read_text())
+    assert note["training"]["tiny_head"] == {k: v for k, v in known.items() if k != "task"}
+    assert sum(part["jobs"] for part in known["train"]) == 2  # shards of 32
+    for part in known["train"] + known["fork"]:
+        assert (part["precision"], part["threads"], part["bank_widths"]) == ("fp32", 1, [16])
+    assert note["training"]["tiny_crossed"]["fork"] == []
 
 
 def test_no_temporary_file_is_left(results):

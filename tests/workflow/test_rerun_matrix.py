@@ -97,6 +97,10 @@ def test_other_components_of_the_outputs_run_risk_and_later(finished):
     assert tasks_of(jobs, "risk", "decide") == {"tiny_head"}
 
 
+def test_another_device_makes_no_result_stale(finished):
+    assert finished.plan("all", *CI, "--config", "device=cpu") == {PROVENANCE}
+
+
 def test_a_figure_style_runs_figures(finished):
     jobs = finished.plan("figures", *CI, "--config", "figures={column: neurips}")
     assert jobs == FIGURES | {PROVENANCE}

@@ -3,12 +3,15 @@ rule collect:
         runs=shard_files("runs"),
         draws=shard_files("draws"),
         outputs=shard_files("outputs"),
-        forks=fork_files,
+        forks=fork_files("depths"),
+        train_engines=shard_files("engine", "json"),
+        fork_engines=fork_files("engine", "json"),
     output:
         runs="results/{task}/runs.parquet",
         draws="results/{task}/draws.parquet",
         forks="results/{task}/forks.parquet",
         outputs="results/{task}/outputs.parquet",
+        engine="results/{task}/engine.json",
     log:
         "results/logs/collect/{task}.log",
     benchmark:
@@ -23,9 +26,14 @@ rule collect:
             f"--{kind}-part {path}"
             for kind in ("runs", "draws", "forks", "outputs")
             for path in input[kind]
+        ]
+        + [
+            f"--{kind}-engine {path}"
+            for kind in ("train", "fork")
+            for path in input[f"{kind}_engines"]
         ],
     message:
         "{wildcards.task}: collect runs, forks and outputs"
     shell:
         "prehoc --log {log} collect --runs {output.runs} --draws {output.draws}"
-        " --forks {output.forks} --outputs {output.outputs} {params.parts}"
+        " --forks {output.forks} --outputs {output.outputs} --engine {output.engine} {params.parts}"

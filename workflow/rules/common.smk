@@ -128,10 +128,10 @@ def picture(name, category):
     return files
 
 
-def shard_files(kind):
-    """An input function: the shards' files of the wildcard's task; `kind` is runs, draws or outputs."""
+def shard_files(kind, ending="parquet"):
+    """An input function: the shards' files of the wildcard's task, e.g. of `kind` runs."""
     return lambda wildcards: [
-        f"results/{wildcards.task}/shards/{kind}_{first:06d}-{end:06d}.parquet"
+        f"results/{wildcards.task}/shards/{kind}_{first:06d}-{end:06d}.{ending}"
         for first, end in shards(CONFIG.tasks[wildcards.task])
     ]
 
@@ -146,9 +146,10 @@ def trunk_shards(wildcards):
     ]
 
 
-def fork_files(wildcards):
-    return [
-        f"results/{wildcards.task}/forks/depths_{'-'.join(map(str, part))}.parquet"
+def fork_files(kind, ending="parquet"):
+    """An input function: the files of the wildcard's task's forks; `kind` is depths or engine."""
+    return lambda wildcards: [
+        f"results/{wildcards.task}/forks/{kind}_{'-'.join(map(str, part))}.{ending}"
         for part in fork_parts(CONFIG.tasks[wildcards.task])
     ]
 

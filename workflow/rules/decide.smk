@@ -92,6 +92,7 @@ rule provenance:
     input:
         config=WHOLE_FILE,
         sources=[f"results/{t}/sources.json" for t in REAL],
+        engines=[f"results/{t}/engine.json" for t in REAL],
         tables=[f"results/tables/{name}.csv" for name in tables_made()],
         lock=LOCK,
     output:
@@ -100,7 +101,10 @@ rule provenance:
         "results/logs/provenance.log",
     conda:
         "../../envs/analysis.yaml"
+    params:
+        engines=lambda wildcards, input: [f"--engine {path}" for path in input.engines],
     message:
         "note what made the results"
     shell:
-        "prehoc --log {log} provenance --config {input.config} --out {output} {input.sources}"
+        "prehoc --log {log} provenance --config {input.config} --out {output}"
+        " {params.engines} {input.sources}"

@@ -4,7 +4,8 @@ rule fork:
         static="results/{task}/static.parquet",
         trunks=trunk_shards,
     output:
-        "results/{task}/forks/depths_{depths}.parquet",
+        forks="results/{task}/forks/depths_{depths}.parquet",
+        engine="results/{task}/forks/engine_{depths}.json",
     log:
         "results/logs/fork/{task}_{depths}.log",
     benchmark:
@@ -16,6 +17,7 @@ rule fork:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        device=CONFIG.device,  # a resource, as a param of another value would re-run the job
     params:
         source=source_digest("fork"),
         depths=lambda wildcards: [f"--depth {d}" for d in wildcards.depths.split("-")],
@@ -23,4 +25,5 @@ rule fork:
         "{wildcards.task}: fork runs at depths {wildcards.depths}"
     shell:
         "prehoc --log {log} fork --config {input.config} {params.depths}"
-        " --out {output} --threads {threads}"
+        " --out {output.forks} --engine {output.engine} --device {resources.device}"
+        " --threads {threads}"

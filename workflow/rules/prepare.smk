@@ -15,10 +15,11 @@ rule prepare:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        device=CONFIG.device,  # a resource, as a param of another value would re-run the job
     params:
         source=source_digest("prepare"),
     message:
         "{wildcards.task}: read model and data"
     shell:
         "prehoc --log {log} prepare --config {input.config} --static {output.static}"
-        " --sources {output.sources} --threads {threads}"
+        " --sources {output.sources} --device {resources.device} --threads {threads}"

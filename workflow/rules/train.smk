@@ -6,6 +6,7 @@ rule train:
         runs="results/{task}/shards/runs_{first}-{end}.parquet",
         draws="results/{task}/shards/draws_{first}-{end}.parquet",
         outputs="results/{task}/shards/outputs_{first}-{end}.parquet",
+        engine="results/{task}/shards/engine_{first}-{end}.json",
     log:
         "results/logs/train/{task}_{first}-{end}.log",
     benchmark:
@@ -18,6 +19,7 @@ rule train:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        device=CONFIG.device,  # a resource, as a param of another value would re-run the job
     params:
         source=source_digest("train"),
         first=lambda wildcards: int(wildcards.first),
@@ -27,7 +29,7 @@ rule train:
     shell:
         "prehoc --log {log} train --config {input.config} --first {params.first}"
         " --end {params.end} --runs {output.runs} --draws {output.draws} --outputs {output.outputs}"
-        " --threads {threads}"
+        " --engine {output.engine} --device {resources.device} --threads {threads}"
 
 
 rule simulate:

@@ -27,6 +27,9 @@ def collect(
     forks_part: Annotated[list[Path] | None, typer.Option(help="a forks table; repeat for more")] = None,
     outputs: Annotated[Path | None, typer.Option(help="outputs table to write")] = None,
     outputs_part: Annotated[list[Path] | None, typer.Option(help="a shard's outputs; repeat")] = None,
+    engine: Annotated[Path | None, typer.Option(help="JSON to write: what computed the runs")] = None,
+    train_engine: Annotated[list[Path] | None, typer.Option(help="a shard's JSON; repeat")] = None,
+    fork_engine: Annotated[list[Path] | None, typer.Option(help="a fork job's JSON; repeat")] = None,
 ) -> None:
     """Join a task's shards and forks into its runs, draws, forks and outputs tables, ordered by key."""
     join("runs", runs, runs_part, ordered=True)
@@ -34,6 +37,13 @@ def collect(
     join("forks", forks, forks_part, ordered=True)
     if outputs is not None:
         join("outputs", outputs, outputs_part, ordered=True)
+    if engine is not None:
+        from prehoc.provenance import counted
+        from prehoc.tables import write_json
+
+        parts = {"train": train_engine, "fork": fork_engine}
+        made = {kind: counted([read_stage(p) for p in paths or []]) for kind, paths in parts.items()}
+        write_json({"task": engine.parent.name, **made}, engine)
 
 
 @app.command()

@@ -15,12 +15,14 @@ def provenance(
     config: StageFile,
     out: Out,
     sources: Annotated[list[Path] | None, typer.Argument(help="tasks' sources.json")] = None,
+    engine: Annotated[list[Path] | None, typer.Option(help="a task's engine.json; repeat")] = None,
 ) -> None:
     """Write what made the results: versions, lock, config, models and data, machine, seeds."""
     from prehoc import provenance as maker
     from prehoc.tables import write_json
 
-    write_json(maker.collect(read_stage(config), [read_stage(p) for p in sources or []]), out)
+    known = [[read_stage(path) for path in paths or []] for paths in (sources, engine)]
+    write_json(maker.collect(read_stage(config), *known), out)
 
 
 @app.command()

@@ -4,21 +4,40 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prehoc.commands.app import Out, StageFile, app, log, named_task, read_stage
 
+if TYPE_CHECKING:
+    from prehoc.training.problems import Setting
+
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
+EngineFile = Annotated[Path | None, typer.Option(help="JSON to write: what computed the runs")]
+
 
 def _threads(count: int) -> None:
-    """Fix torch's threads; keep transformers quiet without importing it where it isn't needed."""
+    """Fix torch's threads and its memory; keep transformers quiet, not imported where it isn't needed."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
     import torch
 
+    from prehoc.training.allocation import keep_freed_blocks
+
     torch.set_num_threads(count)
+    keep_freed_blocks()
+
+
+def _setting(stage: dict[str, Any], device: str) -> Setting:
+    """The stage's problem on a device."""
+    from prehoc.tasks.machine import machine
+    from prehoc.training.problems import build
+
+    with named_task(stage["task"]):
+        return build(stage, machine(device, stage["precision"]))
 
 
 @app.command()
@@ -26,6 +45,7 @@ def prepare(
     config: StageFile,
     static: Annotated[Path, typer.Option(help="static.parquet to write")],
     sources: Annotated[Path, typer.Option(help="JSON to write: model and data revisions")],
+    device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
     """Read a task's model and data, encode what stays frozen into the store, write static features."""
@@ -34,11 +54,8 @@ def prepare(
     from prehoc import tables
 
     _threads(threads)
-    from prehoc.training.problems import build
-
     stage = read_stage(config)
-    with named_task(stage["task"]):
-        setting = build(stage)
+    setting = _setting(stage, device)
     frame = pd.DataFrame(
         [(stage["task"], k, v) for k, v in setting.static.items()],
         columns=["task", "feature", "value"],
@@ -56,6 +73,8 @@ def train(
     runs: Annotated[Path, typer.Option(help="runs table to write")],
     draws: Annotated[Path, typer.Option(help="draws table to write")],
     outputs: Annotated[Path, typer.Option(help="outputs table to write; empty where none are recorded")],
+    engine: EngineFile = None,
+    device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
     """Train one shard of seeds through all depths; resumes from the store's checkpoints."""
@@ -65,19 +84,25 @@ def train(
 
     _threads(threads)
     from prehoc.tasks.population import draws_frame
-    from prehoc.training import loop, problems
+    from prehoc.training.engine import Engine
+    from prehoc.training.loop import train as train_runs
     from prehoc.training.outputs import Part, outputs_frame
 
     stage = read_stage(config)
     said: list[Part] = []
+    setting = _setting(stage, device)
     with named_task(stage["task"]):
-        records, drawn = loop.train(stage, problems.build(stage), range(first, end), log.info, said)
+        used = Engine(stage, setting, end - first, log.info)
+        records, drawn = train_runs(stage, setting, range(first, end), log.info, said, used)
+    log.info(f"{stage['task']}: {used.cost()}")
     columns = ["seed", "depth", "split", "metric", "value", "failure"]
     frame = pd.DataFrame(records, columns=columns)
     frame.insert(0, "task", stage["task"])
     tables.write("draws", draws_frame(stage, drawn), draws)
     tables.write("outputs", outputs_frame(stage["task"], said), outputs)
     tables.write("runs", frame, runs)
+    if engine is not None:
+        tables.write_json(used.record(), engine)
 
 
 @app.command()
@@ -85,6 +110,8 @@ def fork(
     config: StageFile,
     depth: Annotated[list[int], typer.Option(min=1, help="depth at which trunks branch; repeat for more")],
     out: Out,
+    engine: EngineFile = None,
+    device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
     """Continue trunks from given depths to the horizon with fresh randomness; write the forks table."""
@@ -93,15 +120,20 @@ def fork(
     from prehoc import tables
 
     _threads(threads)
-    from prehoc.training import forks, problems
+    from prehoc.training.engine import Engine
+    from prehoc.training.forks import fork as fork_runs
 
     stage = read_stage(config)
+    setting = _setting(stage, device)
     with named_task(stage["task"]):
-        setting = problems.build(stage)
-    records = [row for d in depth for row in forks.fork(stage, setting, d, log.info)]
+        used = Engine(stage, setting, stage["forks"]["trunks"] * stage["forks"]["per_trunk"], log.info)
+        records = [row for d in depth for row in fork_runs(stage, setting, d, log.info, used)]
+    log.info(f"{stage['task']}: {used.cost()}")
     frame = pd.DataFrame(records, columns=["seed", "depth", "fork", "metric", "value"])
     frame.insert(0, "task", stage["task"])
     tables.write("forks", frame.astype({"metric": str}), out)
+    if engine is not None:
+        tables.write_json(used.record(), engine)
 
 
 @app.command()

@@ -168,6 +168,10 @@ class Config(Block):
     seeds: Annotated[int, Field(ge=MIN_RUNS)] | None
     only: list[str] | None = Field(description="names of the tasks to run; null: all enabled ones")
     store: str
+    device: str = Field(
+        pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$",
+        description="auto: a CUDA GPU if there is one, or the CPU",
+    )
     defaults: dict[str, dict[str, Any]]
     tasks: dict[str, Task]
     risk: Risk

@@ -40,7 +40,9 @@ class Task(Block):
     runs: Annotated[int, Field(ge=MIN_RUNS)]
     shard: Count = Field(description="seeds a job")
     precision: Literal["fp32", "bf16"] = Field(description="of the frozen base; what trains is fp32")
-    bank: Annotated[int, Field(ge=2)] = Field(description="seeds trained together; filled up with dummies")
+    bank: Literal["auto"] | Annotated[int, Field(ge=2)] = Field(
+        description="seeds trained together, filled up with dummies; auto: by kind, or by a GPU's memory"
+    )
     depths: list[Count]
     horizon: Count
     half_shift: bool = Field(
