@@ -13,7 +13,9 @@ def test_an_adapter_needs_its_own_shard_alone(tmp_path):
     }
     done = project.run("-n", f"{name}000064", "--config", "seeds=64", good=False)
     assert done.returncode != 0
-    assert "tasks.movie_polarity.runs: there are 64 runs, none is 64; raise runs" in done.stdout + done.stderr
+    assert (
+        "tasks.movie_polarity.runs: there are 64 runs, none is 64; raise runs" in done.stdout + done.stderr
+    )
 
 
 def test_a_task_without_adapters_has_no_such_target(tmp_path):
