@@ -47,6 +47,7 @@ rule sources:
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/fork.smk"
+include: "workflow/rules/export.smk"
 include: "workflow/rules/collect.smk"
 include: "workflow/rules/risk.smk"
 include: "workflow/rules/decide.smk"

@@ -12,7 +12,16 @@ from typing import Annotated
 
 import typer
 
-from prehoc.commands import analysis, benchmark, bound, figure, project, sources, training  # noqa: F401
+from prehoc.commands import (  # noqa: F401
+    analysis,
+    benchmark,
+    bound,
+    export,
+    figure,
+    project,
+    sources,
+    training,
+)
 from prehoc.commands.app import app, log
 from prehoc.errors import InputError
 

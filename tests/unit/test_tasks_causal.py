@@ -120,7 +120,8 @@ def test_evaluation_in_chunks_is_the_evaluation_at_once(family, monkeypatch):
     theta = random_theta(problem)
     whole = problem.evaluate(theta, "target")
     assert whole[0].shape == whole[1].shape == (RUNS, 15)
-    monkeypatch.setattr("prehoc.tasks.causal.LOGITS", 1)
+    monkeypatch.setattr("prehoc.tasks.causal.TOKENS", 7 * RUNS * 4)
+    monkeypatch.setattr("prehoc.tasks.answers.PIECE", 16 * 5)  # five positions at a time
     for a, b in zip(whole, problem.evaluate(theta, "target"), strict=True):
         torch.testing.assert_close(a, b, rtol=2e-5, atol=2e-6)
 

@@ -12,8 +12,9 @@ from prehoc.tasks.top_layer import TopLayerProblem
 from transformers import AutoModel
 
 from prehoc.errors import InputError
+from prehoc.tasks.adapters import AdapterBank, lora_config, target_names
 from prehoc.tasks.encode import encode, pool
-from prehoc.tasks.lora import AdapterBank, LoraClassification, per_chunk, target_names
+from prehoc.tasks.lora import LoraClassification
 from prehoc.tasks.problem import DropoutKey
 
 RUNS, BATCH = 3, 8
@@ -191,11 +192,13 @@ def test_packaged_minilm_top_layer_equals_peft(stage):
 def test_top_k_adapts_the_layers_nearest_the_output(stage, tiny_encoder):
     model = AutoModel.from_pretrained(tiny_encoder)
     method = stage()["method"]
-    top = target_names(model, method)
+    top = target_names(model, lora_config(method, model))
     assert top == [f"encoder.layer.1.attention.self.{t}" for t in ("query", "value")]
-    assert len(target_names(model, method | {"layers": "all"})) == 4
-    assert len(target_names(model, method | {"layers": "top-2"})) == 4
-    dense = target_names(model, method | {"layers": "top-1", "targets": ["output.dense"]})
+    assert len(target_names(model, lora_config(method | {"layers": "all"}, model))) == 4
+    assert len(target_names(model, lora_config(method | {"layers": "top-2"}, model))) == 4
+    dense = target_names(
+        model, lora_config(method | {"layers": "top-1", "targets": ["output.dense"]}, model)
+    )
     assert dense == ["encoder.layer.1.attention.output.dense", "encoder.layer.1.output.dense"]
 
 
@@ -208,20 +211,21 @@ def test_top_k_adapts_the_layers_nearest_the_output(stage, tiny_encoder):
     ],
 )
 def test_what_cannot_be_adapted_is_refused(stage, tiny_encoder, over, says):
+    model = AutoModel.from_pretrained(tiny_encoder)
     with pytest.raises(InputError, match=says):
-        target_names(AutoModel.from_pretrained(tiny_encoder), stage()["method"] | over)
+        target_names(model, lora_config(stage()["method"] | over, model))
 
 
 def test_a_bare_decoder_is_adapted_by_layers(stage, tiny_decoder):
     model = AutoModel.from_pretrained(tiny_decoder)
     method = stage()["method"] | {"targets": ["q_proj"]}
-    assert target_names(model, method) == ["layers.1.self_attn.q_proj"]
+    assert target_names(model, lora_config(method, model)) == ["layers.1.self_attn.q_proj"]
 
 
 def test_adapters_act_inside_the_context_alone(stage, tiny_encoder):
     model = AutoModel.from_pretrained(tiny_encoder).eval().requires_grad_(False)
     plain = copy.deepcopy(model)
-    bank = AdapterBank(model, stage()["method"])
+    bank = AdapterBank(model, lora_config(stage()["method"], model))
     ids = torch.randint(4, 40, (RUNS * 2, 6), generator=torch.Generator().manual_seed(0))
     theta = random_theta(bank.parameters)
     before = plain(input_ids=ids).last_hidden_state
@@ -255,8 +259,6 @@ def test_evaluation_in_chunks_is_the_evaluation_at_once(stage, monkeypatch):
     problem = problem_of(stage(method__layers="all"))
     theta = random_theta(problem.parameters)
     whole = problem.evaluate(theta, "val")
-    monkeypatch.setattr("prehoc.tasks.lora.TOKENS", 12 * RUNS * 7)  # 7 examples at a time, 50 in all
-    assert per_chunk(RUNS, 12) == 7
+    monkeypatch.setattr("prehoc.tasks.lora.TOKENS", 12 * RUNS * 7)  # at least 7 examples at a time
     for a, b in zip(whole, problem.evaluate(theta, "val"), strict=True):
         torch.testing.assert_close(a, b, **TOLERANCE)
-    assert per_chunk(1000, 10**6) == 1

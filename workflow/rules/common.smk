@@ -52,6 +52,7 @@ EXACT = exact_instances(CONFIG)
 TASKS = CONFIG.analysed()
 CROSSED = [t for t in CONFIG.enabled() if t not in TASKS]
 REAL = [t for t in CONFIG.enabled() if CONFIG.tasks[t].kind != "synthetic"]
+ADAPTED = [t for t in REAL if CONFIG.tasks[t].method.kind == "lora"]
 SYNTHETIC = [t for t in TASKS if CONFIG.tasks[t].kind == "synthetic"]
 
 
@@ -136,6 +137,17 @@ def shard_files(kind, ending="parquet"):
     ]
 
 
+def shard_of_seed(wildcards):
+    """The shard that holds the wildcard's seed: its checkpoints come with it."""
+    task, seed = wildcards.task, int(wildcards.seed)
+    for first, end in shards(CONFIG.tasks[task]):
+        if first <= seed < end:
+            return f"results/{task}/shards/runs_{first:06d}-{end:06d}.parquet"
+    raise WorkflowError(
+        f"tasks.{task}.runs: there are {CONFIG.tasks[task].runs} runs, none is {seed}; raise runs"
+    )
+
+
 def trunk_shards(wildcards):
     """Shards that hold a task's trunks: forks start from their checkpoints."""
     task = CONFIG.tasks[wildcards.task]
@@ -182,4 +194,5 @@ wildcard_constraints:
     table=one_of(TABLES),
     first=r"\d{6}",
     end=r"\d{6}",
+    seed=r"\d{6}",
     depths=r"\d+(-\d+)*",

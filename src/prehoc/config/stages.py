@@ -148,6 +148,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "prepare": ("tasks",),
     "train": ("tasks", "training"),
     "fork": ("tasks", "training"),
+    "export": ("adapter_files.py", "tasks", "training"),
     "simulate": ("synthetic", "tasks/streams.py"),
     "collect": ("tables",),
     "risk": ("risk", "tables"),

@@ -2,7 +2,8 @@
 
 The loss is the mean over the answer's tokens, its end token among them. An answer is right if each
 of these tokens is the most likely one given the true tokens before it, which is the same as greedy
-decoding giving the answer exactly. Logits are computed at the answer's positions alone.
+decoding giving the answer exactly. Logits are computed at the answer's positions alone. With
+method.layers top-K the states that enter the K blocks nearest the output come from the store.
 """
 
 from __future__ import annotations
@@ -14,15 +15,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from prehoc.errors import InputError
 from prehoc.tasks import models
-from prehoc.tasks.lora import AdapterBank, per_chunk
+from prehoc.tasks.adapters import AdapterBank, lora_config, target_names
+from prehoc.tasks.answers import answer_nats
+from prehoc.tasks.frozen import CHECKED, Frozen, cut_below, frozen_states
+from prehoc.tasks.lora import TOKENS, below, settle
+from prehoc.tasks.machine import CPU, Machine
 from prehoc.tasks.problem import DropoutKey, Theta
 from prehoc.tasks.streams import generator
 
-LOGITS = 1 << 25  # logits of all runs together that are held at a time in evaluation
+LOGITS = 1 << 25  # logits of all runs together held at a time in evaluation, where the head is not apart
 
 
 def addition_splits(digits: int, train: float, val: int, target: int, root: int) -> dict[str, np.ndarray]:
@@ -57,7 +63,7 @@ class CausalProblem:
     A causal model's states never look to the right, so the padding changes no number.
     """
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], machine: Machine = CPU) -> None:
         settings, method = config["arithmetic"], config["method"]
         if method["dropout"]:
             raise InputError(
@@ -81,13 +87,57 @@ class CausalProblem:
             )
         if tokeniser.eos_token_id is None:
             raise InputError(f"model.name: {folder}: the tokeniser has no end token; give it one")
-        self.bank = AdapterBank(model, method)
-        self.parameters = self.bank.parameters
-        self.vocabulary = int(model.get_output_embeddings().weight.shape[0])
+        settle(model, machine)
+        rule = lora_config(method, model)
+        target_names(model, rule)  # a fault in targets shows before anything is computed
+        self.machine = machine
         self.labels: torch.Tensor | None = None
         numbers = max(int(p.max()) for p in splits.values())
         self.classes = 2 * numbers + 1
         self._tokenise(tokeniser, splits, config["model"]["max_length"])
+        cut = self._freeze(model, below(model, method), Path(config["store"]))
+        self.bank = AdapterBank(cut, rule, machine)
+        self.parameters = self.bank.parameters
+        self.vocabulary = int(model.get_output_embeddings().weight.shape[0])
+        self.head = self._take_head(cut)
+
+    def _freeze(self, model: Any, layer: int, store: Path) -> Any:
+        """The model that a step computes; where it is cut, its states are computed and kept."""
+        joined = {"input_ids": torch.cat(list(self.ids.values()))}
+        ends = np.cumsum([len(v) for v in self.ids.values()]).tolist()
+        self.starts = dict(zip(self.ids, [0, *ends[:-1]], strict=True))
+        self.frozen: Frozen | None = None
+        few = {k: v[:CHECKED].to(self.machine.device) for k, v in joined.items()}
+        cut = cut_below(model, layer, few) if layer else None
+        if cut is None:
+            return model
+        counts = torch.full((ends[-1],), joined["input_ids"].shape[1])
+        where = (store, self.weights)
+        self.frozen = frozen_states(model, layer, joined, counts, where, self.machine)
+        return cut
+
+    def _take_head(self, model: Any) -> nn.Linear | None:
+        """Take the output layer out of the model, which then gives the states that enter it.
+
+        Whatever a model does to its logits afterwards must be none or a factor, which acts on the
+        states as well. None, and the model as it was, where it is more (soft capping), or where the
+        output layer has an adapter.
+        """
+        head = model.get_output_embeddings()
+        name = next((n for n, m in model.named_modules() if m is head), "")
+        if not isinstance(head, nn.Linear) or not name:
+            return None
+        parent, _, leaf = name.rpartition(".")
+        few = self._inputs("train", torch.arange(min(CHECKED, self.rows("train"))))
+        with torch.no_grad():
+            whole = model(**few).logits
+            setattr(model.get_submodule(parent), leaf, nn.Identity())
+            apart = head(model(**few).logits)
+        off, scale = (whole - apart).abs().max(), whole.abs().max()
+        if off <= (1e-5 if self.machine.precision == "fp32" else 0.02) * scale:
+            return head
+        setattr(model.get_submodule(parent), leaf, head)
+        return None
 
     def _tokenise(self, tokeniser: Any, splits: dict[str, np.ndarray], most: int) -> None:
         """Keep ids [n, L] and answers [n, K] a split; an answer's absent tokens are -100.
@@ -123,38 +173,50 @@ class CausalProblem:
         """Number of sums in a split."""
         return len(self.ids[split])
 
-    def _logits(self, theta: Theta, ids: torch.Tensor) -> torch.Tensor:
-        """Logits [S*B, K, V] at the answers' positions of ids [S*B, L]."""
-        keep = torch.arange(self.first, ids.shape[1])
-        with self.bank.adapted(theta) as model:
-            logits: torch.Tensor = model(input_ids=ids, logits_to_keep=keep, use_cache=False).logits
-        return logits
+    def _inputs(self, split: str, rows: torch.Tensor) -> dict[str, Any]:
+        """The model's inputs for rows [n] of a split; logits are asked for at answers' positions."""
+        keep = torch.arange(self.first, self.ids[split].shape[1], device=self.machine.device)
+        given: dict[str, Any] = {"logits_to_keep": keep, "use_cache": False}
+        if self.frozen is None:
+            ids = self.ids[split][rows.to(self.ids[split].device)]
+            return {**given, "input_ids": ids.to(self.machine.device)}
+        place = self.starts[split] + rows.to(self.frozen.counts.device)
+        states = self.frozen.take(place, self.ids[split].shape[1])
+        return {**given, "inputs_embeds": states.to(self.machine.device)}
 
-    @staticmethod
-    def _losses(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
-        """Mean nats a token [n] of answers [n, K] under logits [n, K, V]."""
-        nats = cross_entropy(logits.transpose(1, 2), answers, reduction="none")
-        return nats.sum(1) / (answers >= 0).sum(1)
+    def _judged(
+        self, theta: Theta, split: str, rows: torch.Tensor, key: DropoutKey | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean nats a token and correctness of the whole answer at rows [S, B] of a split."""
+        flat = rows.flatten()
+        answers = self.answers[split]
+        answers = answers[flat.to(answers.device)].to(self.machine.device)
+        with self.bank.adapted(theta, key) as model:
+            made = model(**self._inputs(split, flat)).logits
+        if self.head is None:
+            logits = made.float()
+            nats = cross_entropy(logits.transpose(1, 2), answers, reduction="none")
+            right = (logits.argmax(-1) == answers) | (answers < 0)
+        else:
+            nats, right = answer_nats(made, self.head.weight, self.head.bias, answers)
+        mean = nats.sum(1) / (answers >= 0).sum(1)
+        return mean.view(rows.shape), right.all(1).view(rows.shape)
 
     def losses(
         self, theta: Theta, rows: torch.Tensor, labels: torch.Tensor | None, key: DropoutKey
     ) -> torch.Tensor:
         """Training losses [S, B] in nats a token."""
-        flat = rows.flatten()
-        logits = self._logits(theta, self.ids["train"][flat])
-        return self._losses(logits, self.answers["train"][flat]).view(rows.shape)
+        return self._judged(theta, "train", rows, key)[0]
 
     def evaluate(self, theta: Theta, split: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Correctness (the whole answer) and loss [S, n] of a split."""
         runs = next(iter(theta.values())).shape[0]
-        width = self.answers[split].shape[1]
-        size = max(1, min(per_chunk(runs, self.length), LOGITS // (runs * width * self.vocabulary)))
-        right, loss = [], []
-        for rows in torch.arange(self.rows(split)).split(size):
-            flat = rows.repeat(runs)
-            answers = self.answers[split][flat]
-            logits = self._logits(theta, self.ids[split][flat])
-            hit = (logits.argmax(-1) == answers) | (answers < 0)
-            right.append(hit.all(1).view(runs, -1).to(torch.float32))
-            loss.append(self._losses(logits, answers).view(runs, -1))
-        return torch.cat(right, 1), torch.cat(loss, 1)
+        size = max(1, TOKENS // (runs * self.length))
+        if self.head is None:
+            size = max(1, min(size, LOGITS // (runs * self.answers[split].shape[1] * self.vocabulary)))
+        parts = [
+            self._judged(theta, split, rows.expand(runs, -1))
+            for rows in torch.arange(self.rows(split)).split(size)
+        ]
+        loss, right = (torch.cat(p, 1) for p in zip(*parts, strict=True))
+        return right.to(torch.float32), loss

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from prehoc.tasks.adapters import lora_parameters
+from prehoc.tasks.adapters import adapter_parameters
 from prehoc.tasks.encode import Encoding
 from prehoc.tasks.encoder import Adapters, Encoder, adapted_modules
 from prehoc.tasks.heads import apply_head, cross_entropy, head_parameters, judge
@@ -50,7 +50,7 @@ class EncoderLora:
         self.parameters: list[Parameter] = []
         for name in adapted_modules(settings, meta["layer"], method["targets"]):
             module = name.split(".", 3)[3]
-            self.parameters += lora_parameters(name, *wide.get(module, (hidden, hidden)), method["rank"])
+            self.parameters += adapter_parameters(name, *wide.get(module, (hidden, hidden)), method["rank"])
         self.parameters += head_parameters(hidden, self.classes)
         if machine.device.type != "cpu":
             self.states = self.states.to(machine.device)

@@ -50,7 +50,7 @@ def build(config: dict[str, Any], machine: Machine = CPU) -> Setting:
     if config["kind"] == "causal_arithmetic":
         from prehoc.tasks.causal import CausalProblem
 
-        causal = CausalProblem(config)
+        causal = CausalProblem(config, machine)
         static = {f"rows_{s}": float(causal.rows(s)) for s in ("train", "val", "target")}
         static["classes"] = float(causal.classes)
         made = {"model": config["model"], "weights": causal.weights, "data": "generated"}
@@ -69,7 +69,7 @@ def build(config: dict[str, Any], machine: Machine = CPU) -> Setting:
     else:
         from prehoc.tasks.lora import LoraClassification
 
-        problem = LoraClassification(encoding, config)
+        problem = LoraClassification(encoding, config, machine)
     first, end = encoding.rows("target")
     counts = torch.tensor(encoding.meta["train_counts"], dtype=torch.float64)
     share = counts / counts.sum()

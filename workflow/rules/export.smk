@@ -1,0 +1,25 @@
+rule export:
+    input:
+        config=stage_file("train"),
+        runs=shard_of_seed,
+    output:
+        directory("results/{task}/adapters/seed_{seed}"),
+    log:
+        "results/logs/export/{task}_{seed}.log",
+    benchmark:
+        "results/benchmarks/export/{task}_{seed}.tsv"
+    wildcard_constraints:
+        task=one_of(ADAPTED),
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    params:
+        source=source_digest("export"),
+        seed=lambda wildcards: int(wildcards.seed),
+    message:
+        "{wildcards.task}: write run {wildcards.seed} as a peft adapter"
+    shell:
+        "prehoc --log {log} export --config {input.config} --seed {params.seed}"
+        " --out {output} --threads {threads}"
