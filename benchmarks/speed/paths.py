@@ -67,7 +67,8 @@ def _contenders(name: str, stage: dict[str, Any], widths: list[int], main: int) 
         for precision in found:
             exact = varied(now, precision=precision)
             setting = engine.setting_of(exact)
-            for width in widths if not dropout else [main]:
+            sweep = widths if precision == "fp32" else widths[1 : 1 + widths.index(main)]
+            for width in sweep if not dropout else [main]:
                 runner = engine.Engine(exact, setting, width)
                 made.append(_prehoc({**facts, "tool": "prehoc", "precision": precision}, runner))
     return made
