@@ -1,11 +1,12 @@
 # make figures: environment, then all figures.  make test: environment, then all tests.
+# make bench: how fast seeds are trained, on this machine.
 PYTHON ?= python3.11
 TORCH ?= torch==2.13.0
 VENV := .venv
 STAMP := $(VENV)/.installed
 RUN := . $(VENV)/bin/activate &&
 
-.PHONY: figures all tables report test lint env schema clean
+.PHONY: figures all tables report test lint bench env schema clean
 
 figures all tables report: $(STAMP)
 	@$(RUN) workflow/run $@
@@ -15,6 +16,9 @@ test: $(STAMP)
 
 lint: $(STAMP)
 	@$(RUN) tests/lint
+
+bench: $(STAMP)
+	@$(RUN) python benchmarks/training.py
 
 env: $(STAMP)
 

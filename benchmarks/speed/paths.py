@@ -1,0 +1,142 @@
+"""Seed-steps a second of each path: people's tools, prehoc at several widths, and its products alone."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from typing import Any
+
+from speed.matmuls import record, replay
+from speed.rounds import Contender, play, rows, warm_up
+from trainers import engine, models, people
+from trainers.cases import kind_of, precisions, varied
+
+# Wanted ratios to the Trainer at the same dropout: fp32, and bf16 on a CPU with AMX (issue 4).
+TARGETS = {
+    "lora_all": {"fp32": 1.6, "bf16": 5.0},
+    "lora_top2": {"fp32": 6.0, "bf16": 14.0},
+    "head": {"fp32": 1500.0},
+    "tiny_transformer": {"fp32": 2.5, "bf16": 5.0},
+}
+SHARES = {"fp32": 0.7, "bf16": 0.45}  # of the products alone
+LORA_DROPOUT = 0.1
+
+
+def say(line: str) -> None:
+    """Tell progress to the one who waits."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _tool(facts: dict[str, Any], task: Any, stage: dict[str, Any], **given: Any) -> Contender:
+    train = people.plain_loop if facts["tool"] == "plain loop" else people.hugging_face
+
+    def run(steps: int) -> float:  # start-up and the first step are not counted
+        ends = train(task, stage, 0, steps + 1, **given)
+        return ends[-1] - ends[0]
+
+    return Contender(facts, 1, run)
+
+
+def _prehoc(facts: dict[str, Any], runner: engine.Engine) -> Contender:
+    def run(steps: int) -> float:
+        runner.reset()
+        begun = time.perf_counter()
+        runner.advance(steps)
+        return time.perf_counter() - begun
+
+    return Contender(facts, runner.runs, run)
+
+
+def _contenders(name: str, stage: dict[str, Any], widths: list[int], main: int) -> list[Contender]:
+    """All that race on a path; `main` is the width at which precision and dropout are varied."""
+    made: list[Contender] = []
+    lora = kind_of(stage) == "lora"
+    found = precisions() if kind_of(stage) != "head" else ["fp32"]
+    for dropout in (0.0, LORA_DROPOUT) if lora else (0.0,):
+        now = varied(stage, method__lora_dropout=dropout)
+        task = models.task_of(now)
+        facts = {"path": name, "dropout": dropout, "precision": "fp32"}
+        made.append(_tool({**facts, "tool": "HF Trainer"}, task, now))
+        if not dropout:
+            made.append(_tool({**facts, "tool": "plain loop"}, task, now))
+            if "bf16" in found and lora:
+                made.append(
+                    _tool({**facts, "tool": "HF Trainer", "precision": "bf16"}, task, now, bf16=True)
+                )
+        for precision in found:
+            exact = varied(now, precision=precision)
+            setting = engine.setting_of(exact)
+            sweep = widths if precision == "fp32" else widths[1 : 1 + widths.index(main)]
+            for width in sweep if not dropout else [main]:
+                runner = engine.Engine(exact, setting, width)
+                made.append(_prehoc({**facts, "tool": "prehoc", "precision": precision}, runner))
+    return made
+
+
+def measure(
+    name: str, stage: dict[str, Any], widths: list[int], main: int, rounds: int, seconds: float, most: int
+) -> list[dict[str, Any]]:
+    """Rows of one path's race, the products alone included."""
+    say(f"{name}: set up")
+    racers = _contenders(name, stage, widths, main)
+    warm_up(racers, seconds, most)
+    say(f"{name}: {len(racers)} contenders, {rounds} rounds")
+    play(racers, rounds)
+    bases = {
+        c.facts["dropout"]: c
+        for c in racers
+        if c.facts["tool"] == "HF Trainer" and c.facts["precision"] == "fp32"
+    }
+    made = rows(racers, lambda c: bases[c.facts["dropout"]])
+    for row in made:
+        if row["tool"] == "prehoc":
+            row["target"] = TARGETS.get(name, {}).get(row["precision"])
+            row["reached"] = row["target"] is not None and row["ratio"] >= row["target"]
+    return made
+
+
+def shares(
+    name: str, stage: dict[str, Any], width: int, rounds: int, seconds: float, most: int
+) -> list[dict[str, Any]]:
+    """The products' share of a step's time in each precision, step and products in turn."""
+    found = precisions() if kind_of(stage) != "head" else ["fp32"]
+    made = []
+    for precision in found:
+        exact = varied(stage, precision=precision, method__lora_dropout=0.0)
+        runner = engine.Engine(exact, engine.setting_of(exact), width)
+        runner.advance(1)
+        recorder = record(lambda runner=runner: runner.advance(1))
+        alone = replay(recorder)
+        begun = time.perf_counter()
+        runner.advance(1)
+        whole = time.perf_counter() - begun
+        steps = max(1, min(most, round(seconds / whole)))
+        times = max(1, min(20 * most, round(seconds / max(replay(recorder), 1e-6))))
+        step, products = [], []
+        for _ in range(rounds):
+            runner.reset()
+            begun = time.perf_counter()
+            runner.advance(steps)
+            step.append((time.perf_counter() - begun) / steps)
+            alone = replay(recorder, times) / times
+            products.append(alone)
+        share = statistics.median(p / s for p, s in zip(products, step, strict=True))
+        made.append(
+            {
+                "path": name,
+                "precision": precision,
+                "seeds": width,
+                "step_s": step,
+                "products_s": products,
+                "share": share,
+                "target": SHARES[precision],
+                "reached": share >= SHARES[precision],
+                "gflop": recorder.flops / 1e9,
+                "gflop_s_step": recorder.flops / 1e9 / statistics.median(step),
+                "gflop_s_products": recorder.flops / 1e9 / statistics.median(products),
+                "calls": recorder.names,
+            }
+        )
+        say(f"{name}: {precision} products {share:.0%} of the step")
+    return made

@@ -1,0 +1,117 @@
+"""The tables of a benchmark's record, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+LABELS = {
+    "lora_all": "LoRA, all layers",
+    "lora_top2": "LoRA, top 2 layers",
+    "head": "head only",
+    "tiny_transformer": "tiny transformer, all of it",
+}
+
+
+def table(head: Sequence[str], body: list[list[str]]) -> str:
+    """A Markdown table whose columns stand straight in a terminal too."""
+    widths = [max(len(row[i]) for row in [list(head), *body]) for i in range(len(head))]
+    lines = [list(head), ["-" * w for w in widths], *body]
+    return "\n".join(
+        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in lines
+    )
+
+
+def number(value: float) -> str:
+    """Three digits that count, and no more."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _wanted(row: dict[str, Any], amx: bool, unit: str = "x") -> list[str]:
+    target = row.get("target")
+    if target is None:
+        return ["", ""]
+    scale = 100 if unit == "%" else 1
+    words = f"{target * scale:,g}{' %' if unit == '%' else unit}"
+    if row["precision"] == "bf16" and not amx:
+        words += " (for AMX, not here)"
+    return [words, "yes" if row["reached"] else "no"]
+
+
+def _what(row: dict[str, Any]) -> str:
+    if row["tool"] != "prehoc":
+        return f"{row['tool']}, {row['precision']}"
+    return f"prehoc, {row['precision']}, S = {row['seeds']}"
+
+
+def _speed(row: dict[str, Any], amx: bool) -> list[str]:
+    return [
+        f"{row['dropout']:g}",
+        _what(row),
+        number(row["speed"]),
+        number(row["ratio"]),
+        *_wanted(row, amx),
+    ]
+
+
+def _share(row: dict[str, Any], amx: bool) -> list[str]:
+    rates = [number(row["gflop_s_step"]), number(row["gflop_s_products"])]
+    return [
+        row["precision"],
+        str(row["seeds"]),
+        f"{100 * row['share']:.0f} %",
+        *rates,
+        *_wanted(row, amx, "%"),
+    ]
+
+
+def _ends(row: dict[str, Any], amx: bool) -> list[str]:
+    size = f"{row['seeds']} x {len(row['depths'])}"
+    how = "one seed a depth, times seeds" if row["extrapolated"] else "in full"
+    took = [f"{row['seconds'] / 60:.1f}", number(row["ratio"]), *_wanted(row, amx)]
+    return [f"{row['tool']}, {row['precision']}", size, *took, how]
+
+
+def _memory(row: dict[str, Any], amx: bool) -> list[str]:
+    sizes = [f"{row[key] / 2**30:.3g}" for key in ("peak_bytes", "limit_bytes")]
+    return [row["precision"], str(row["seeds"]), *sizes, "yes" if row["reached"] else "no"]
+
+
+def _name(row: dict[str, Any]) -> str:
+    return LABELS.get(row["path"], row["path"])
+
+
+COLUMNS = {
+    "speed": (["LoRA dropout", "tool", "seed-steps/s", "ratio", "wanted", "reached"], _speed),
+    "shares": (
+        [
+            "precision",
+            "S",
+            "products' share",
+            "GFLOP/s of the step",
+            "of products alone",
+            "wanted",
+            "reached",
+        ],
+        _share,
+    ),
+    "end_to_end": (
+        ["tool", "seeds x depths", "minutes", "ratio", "wanted", "reached", "measured"],
+        _ends,
+    ),
+    "memory": (["precision", "S", "peak GiB", "wanted below", "reached"], _memory),
+}
+
+
+def written(record: dict[str, Any]) -> str:
+    """All tables that a record has measurements for."""
+    facts, parts = record["machine"], []
+    amx = bool(facts["amx"])
+    versions = ", ".join(f"{k} {facts['versions'][k]}" for k in ("torch", "transformers", "peft"))
+    units = ", ".join(facts["bf16_units"]) or "none"
+    parts.append(f"{facts['processor']}, one thread, bf16 units: {units}; {versions}.")
+    for part, (head, cells) in COLUMNS.items():
+        body = [[_name(row), *cells(row, amx)] for row in record.get(part) or []]
+        if body:
+            parts.append(table(["path", *head], body))
+    return "\n\n".join(parts) + "\n"

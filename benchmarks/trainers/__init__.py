@@ -1,0 +1,1 @@
+"""The same task trained by people's tools and by prehoc."""

@@ -1,0 +1,55 @@
+"""prehoc's engine as a contender: the one module of the benchmarks that knows its inner interfaces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from prehoc.tasks.machine import machine
+from prehoc.tasks.population import draw_run
+from prehoc.training import loop
+from prehoc.training.bank import Bank
+from prehoc.training.problems import Setting, build
+
+
+def setting_of(stage: dict[str, Any]) -> Setting:
+    """The problem of a stage config; frozen activations are computed into its store."""
+    return build(stage, machine("cpu", stage["precision"]))
+
+
+class Engine:
+    """A bank of runs of one task, from step 0 at every `reset`.
+
+    `runs` real runs; one alone stands in the narrowest bank there is, of width 2, beside a dummy.
+    """
+
+    def __init__(self, stage: dict[str, Any], setting: Setting, runs: int, first: int = 0) -> None:
+        self.stage = {**stage, "bank": max(runs, 2)}
+        self.setting, self.runs = setting, runs
+        problem = setting.problem
+        known = problem.labels.numpy() if problem.labels is not None else None
+        draws = [
+            draw_run(self.stage, seed, known, problem.rows("train"), problem.classes, setting.domains)
+            for seed in range(first, first + runs)
+        ]
+        filled = draws + [draws[-1]] * (self.stage["bank"] - runs)
+        self.group = loop.Group(filled, runs)
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to step 0."""
+        self.bank = Bank(self.setting.problem.parameters, self.stage["bank"], self.stage["optimiser"])
+        for row, draw in enumerate(self.group.draws):
+            self.bank.initialise(row, self.stage["seed"], self.stage["task"], draw.seed)
+        self.at = 0
+
+    def advance(self, steps: int) -> None:
+        """Train all runs `steps` steps further."""
+        loop.advance(self.stage, self.setting, self.bank, self.group, self.at, self.at + steps)
+        self.at += steps
+
+    def measure(self, split: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean accuracy and loss (nats) of each real run on a split: [S] each."""
+        correct, loss = loop.measure(self.setting, self.bank, split)
+        return correct[: self.runs].mean(1), loss[: self.runs].mean(1)
