@@ -22,7 +22,7 @@ from prehoc.tasks import models
 from prehoc.tasks.adapters import lora_config
 from prehoc.tasks.machine import Machine
 from prehoc.tasks.problem import Theta
-from prehoc.training import checkpoint, loop
+from prehoc.training import checkpoint
 from prehoc.training.bank import Bank
 from prehoc.training.problems import Setting, build
 
@@ -63,7 +63,7 @@ def run_state(
 
     Raises InputError, saying which depths there are, if the store has no such checkpoint.
     """
-    base = checkpoint.folder(config, setting.weights, loop.protocol())
+    base = checkpoint.folder(config, setting.weights, checkpoint.protocol(machine))
     kept: set[int] = set()
     for folder in sorted(base.glob("seeds_*+*")):
         first, count = (int(x) for x in folder.name.removeprefix("seeds_").split("+"))

@@ -16,6 +16,7 @@ from prehoc.errors import InputError
 from prehoc.tasks import encoder
 from prehoc.tasks.encode import encode, pool
 from prehoc.tasks.encoder_lora import EncoderLora
+from prehoc.tasks.lora import LoraClassification
 from prehoc.tasks.problem import DropoutKey
 from prehoc.tasks.ragged import layout
 
@@ -108,6 +109,27 @@ def test_losses_and_gradients_equal_peft(stage, tokens_of, layers, pooling, targ
         for name, leaf in leaves.items():
             torch.testing.assert_close(theta[name].grad[run], leaf.grad, **TOLERANCE)
             assert leaf.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("layers", ["top-1", "all"])
+def test_packed_rows_equal_the_way_of_any_model(stage, tokens_of, layers):
+    """The same adapters and the same head, by two implementations: losses and outcomes agree."""
+    config = stage(method__layers=layers)
+    packed, plain = problem_of(config), LoraClassification(tokens_of(config), config)
+    theta = random_theta(packed.parameters)
+    rows = torch.arange(24).view(RUNS, BATCH)
+    key = DropoutKey(torch.arange(RUNS), 3)
+    a, b = (p.losses(theta, rows, p.labels[rows], key) for p in (packed, plain))
+    torch.testing.assert_close(a, b, **TOLERANCE)
+    for split in ("val", "target"):
+        right, loss = packed.evaluate(theta, split)
+        right2, loss2 = plain.evaluate(theta, split)
+        torch.testing.assert_close(loss, loss2, **TOLERANCE)
+        assert torch.equal(right, right2)
+    rng, rng2 = (np.random.default_rng(5) for _ in range(2))
+    for p, q in zip(packed.parameters, plain.parameters, strict=True):
+        assert (p.name, p.decay) == (q.name, q.decay)
+        np.testing.assert_array_equal(p.init(rng), q.init(rng2))
 
 
 @pytest.mark.slow
