@@ -35,11 +35,18 @@ def theta_of(config, setting, seed, depth=32):
 
 
 @pytest.mark.parametrize(("layers", "pooling"), [("all", "cls"), ("top-1", "mean"), ("all", "mean")])
-def test_each_run_of_an_encoder_loads_in_peft(stage, tiny_encoder, tmp_path, layers, pooling):
+@pytest.mark.parametrize("way", ["packed", "any"])
+def test_each_run_of_an_encoder_loads_in_peft(
+    stage, tiny_encoder, tmp_path, monkeypatch, layers, pooling, way
+):
     config = stage(method__layers=layers, method__pooling=pooling, data__label="topic")
+    with monkeypatch.context() as patch:
+        patch.setattr("prehoc.tasks.encoder.known", lambda settings: False)
+        encoded = build(stage(method__layers="all", data__label="topic")).problem.encoding
+    if way == "any":
+        monkeypatch.setattr("prehoc.tasks.encoder.known", lambda settings: False)
     setting = trained(config)
     problem = setting.problem
-    encoded = build(stage(method__layers="all", data__label="topic")).problem.encoding
     first, end = encoded.rows("val")
     mask = encoded.tensors["mask"][first:end].long()
     given = {"input_ids": encoded.tensors["ids"][first:end], "attention_mask": mask}

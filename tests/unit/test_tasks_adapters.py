@@ -14,7 +14,7 @@ from prehoc.errors import InputError
 from prehoc.tasks.adapters import Adapted, AdapterBank, check_config, target_names
 from prehoc.tasks.answers import answer_nats
 from prehoc.tasks.problem import DropoutKey, dropout
-from prehoc.training import loop, schedule
+from prehoc.training import plan, schedule
 from prehoc.training.bank import Bank
 from prehoc.training.problems import build
 
@@ -238,22 +238,29 @@ class Alone:
         self.step.step()
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.2])
-@pytest.mark.parametrize("kind", ["lora", "causal"])
+@pytest.mark.parametrize(
+    ("kind", "rate"),
+    [("packed", 0.0), ("lora", 0.0), ("lora", 0.2), ("causal", 0.0), ("causal", 0.2)],
+)
 def test_a_bank_of_four_follows_each_run_trained_alone_by_peft(
-    family, tiny_encoder, tiny_decoder, kind, rate
+    family, tiny_encoder, tiny_decoder, monkeypatch, kind, rate
 ):
     """32 steps, the same start, batches, masks and clip: losses within 1e-5 at every step."""
-    config = family(kind, method__lora_dropout=rate)
+    config = family("causal" if kind == "causal" else "lora", method__lora_dropout=rate)
+    with monkeypatch.context() as patch:
+        patch.setattr("prehoc.tasks.encoder.known", lambda settings: False)
+        tokens = build(config).problem
+    if kind == "lora":
+        monkeypatch.setattr("prehoc.tasks.encoder.known", lambda settings: False)
     setting = build(config)
     problem, settings = setting.problem, config["optimiser"]
-    group = loop.Group(loop._prepare(config, setting, range(4)), 4)
+    group = plan.Group(plan.drawn(config, setting, range(4)), 4)
     bank = Bank(problem.parameters, 4, settings)
     for i in range(4):
         bank.initialise(i, config["seed"], config["task"], i)
-    keys = loop._keys(config, group)
-    rows = torch.tensor(np.stack([loop.batches(config, d, None, 0, 32) for d in group.draws], 1))
-    encoder = kind == "lora"
+    keys = plan.dropout_keys(config, group)
+    rows = torch.tensor(np.stack([plan.batches(config, d, None, 0, 32) for d in group.draws], 1))
+    encoder = kind != "causal"
     auto, folder = (AutoModel, tiny_encoder) if encoder else (AutoModelForCausalLM, tiny_decoder)
     alone = [Alone(auto.from_pretrained(folder).eval(), bank.theta, i, config) for i in range(4)]
     worst = moved = 0.0
@@ -265,7 +272,7 @@ def test_a_bank_of_four_follows_each_run_trained_alone_by_peft(
         for i, single in enumerate(alone):
             single.key = DropoutKey(keys[i : i + 1], step)
             if encoder:
-                loss = encoder_loss(problem, single, now[i], labels[i])
+                loss = encoder_loss(tokens, single, now[i], labels[i])
             else:
                 logits = single.model(input_ids=problem.ids["train"][now[i]]).logits[:, problem.first :]
                 answers = problem.answers["train"][now[i]]
