@@ -78,7 +78,7 @@ def plain(theta, run, tokens, heads, depth):
     return states[:, -1] @ w["unembed"]
 
 
-@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("depth", [1, 2, 3])
 def test_stacked_transformer_is_the_plain_one(family, depth, one_thread):
     """Losses and gradients; fp32 rounding alone, largest seen 5e-7 absolute."""
     problem = ModularProblem(family("modular", method__depth=depth))

@@ -69,6 +69,9 @@ class ModularProblem:
             s: torch.from_numpy(np.column_stack([p, np.full(len(p), self.modulus)])).to(machine.device)
             for s, p in splits.items()
         }
+        # Rows of the table of inputs: p of the first place, p of the second, "=" at the third.
+        shift = torch.tensor([0, self.modulus, self.modulus], device=machine.device)
+        self.inputs = {s: t + shift for s, t in self.tokens.items()}
         self.answers = {s: t[:, :2].sum(1) % self.modulus for s, t in self.tokens.items()}
         self.labels: torch.Tensor | None = self.answers["train"]
         sd = 1 / math.sqrt(width)
@@ -89,42 +92,88 @@ class ModularProblem:
         """Number of sums in a split."""
         return len(self.tokens[split])
 
-    def _logits(self, theta: Theta, tokens: torch.Tensor) -> torch.Tensor:
-        """Logits [S, B, p] of tokens [S, B, 3]."""
-        runs, batch, length = tokens.shape
-        index = tokens.reshape(runs, -1, 1).expand(-1, -1, theta["embed"].shape[2])
-        states = torch.gather(theta["embed"], 1, index)
-        states = states.view(runs, batch, length, -1) + theta["place"][:, None]
-        width = states.shape[-1]
-        split = (self.heads, width // self.heads)
-        for i in range(self.depth):
-            last = i == self.depth - 1
-            read = states[:, :, -1:] if last else states
+    def _table(self, theta: Theta) -> torch.Tensor:
+        """All inputs of the first layer [S, 2 p + 1, d]: a token at a place makes one, whatever the sum."""
+        numbers, equals = theta["embed"].split([self.modulus, 1], 1)
+        first, second, third = theta["place"].split(1, 1)
+        return torch.cat([numbers + first, numbers + second, equals + third], 1)
 
-            def project(name: str, of: torch.Tensor, layer: int = i) -> torch.Tensor:
-                flat = torch.bmm(of.reshape(runs, -1, width), theta[f"{layer}.{name}"])
-                return flat.view(runs * batch, of.shape[2], *split).transpose(1, 2)
+    def _logits(self, theta: Theta, inputs: torch.Tensor) -> torch.Tensor:
+        """Logits [S, B, p] of sums given as rows [S, B, 3] of the table of inputs."""
+        table = self._table(theta)
+        runs, entries, _ = table.shape
+        begin = torch.arange(0, runs * entries, entries, device=table.device)[:, None, None]
+        states = self._first_layer(theta, table, inputs + begin)
+        for i in range(1, self.depth):
+            states = self._layer(theta, i, states)
+        return torch.bmm(states, theta["unembed"])
 
-            mixed = F.scaled_dot_product_attention(
-                project("query", read), project("key", states), project("value", states)
-            )
-            flat = mixed.transpose(1, 2).reshape(runs, -1, width)
-            read = read + torch.bmm(flat, theta[f"{i}.out"]).view_as(read)
-            inner = F.relu(torch.bmm(read.reshape(runs, -1, width), theta[f"{i}.up"]))
-            states = read + torch.bmm(inner, theta[f"{i}.down"]).view_as(read)
-        return torch.bmm(states[:, :, -1], theta["unembed"])
+    def _first_layer(self, theta: Theta, table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """The first layer's outputs; keys, values and queries are made for the table and looked up.
+
+        `index` [S, B, 3] are rows of the flattened table. The last layer computes the last place alone,
+        where "=" asks the same of every sum: there scores are looked up too.
+        """
+        width = table.shape[2]
+        batch, split = index.shape[1], (self.heads, width // self.heads)
+        keys, values = (torch.bmm(table, theta[f"0.{name}"]) for name in ("key", "value"))
+        if self.depth > 1:
+            queries = torch.bmm(table, theta["0.query"])
+            looked = F.embedding(index, torch.cat([table, queries, keys, values], 2).flatten(0, 1))
+            states, *parts = looked.split(width, -1)
+            return self._rest(theta, 0, states.flatten(1, 2), self._attend(*parts))
+        last = table[:, -1:]
+        query = torch.bmm(last, theta["0.query"]).unflatten(2, split)
+        scores = (keys.unflatten(2, split) * query).sum(-1) * split[1] ** -0.5  # [S, 2 p + 1, heads]
+        pair = index[:, :, :2].contiguous()
+        chosen = F.embedding(pair, scores.flatten(0, 1))
+        share = torch.softmax(torch.cat([chosen, scores[:, None, -1:].expand(-1, batch, -1, -1)], 2), 2)
+        looked = F.embedding(pair, values.flatten(0, 1)).unflatten(3, split)
+        mixed = looked[:, :, 0] * share[:, :, 0, :, None]
+        mixed = torch.addcmul(mixed, looked[:, :, 1], share[:, :, 1, :, None])
+        own = values[:, -1:].unflatten(2, split)
+        mixed = torch.addcmul(mixed, own, share[:, :, 2, :, None])
+        return self._rest(theta, 0, last, mixed.flatten(2))
+
+    def _layer(self, theta: Theta, layer: int, states: torch.Tensor) -> torch.Tensor:
+        """Layer 1, 2, ... of states [S, 3 B, d]: [S, 3 B, d], or [S, B, d] of the last place."""
+        three = states.unflatten(1, (-1, 3))
+        asking = three[:, :, -1:].flatten(1, 2) if layer == self.depth - 1 else states
+        queries = torch.bmm(asking, theta[f"{layer}.query"])
+        keys, values = (torch.bmm(states, theta[f"{layer}.{name}"]) for name in ("key", "value"))
+        parts = [x.view(*three.shape[:2], -1, x.shape[-1]) for x in (queries, keys, values)]
+        return self._rest(theta, layer, asking, self._attend(*parts))
+
+    def _attend(self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Attention of queries [S, B, l, d] to keys and values [S, B, 3, d]: [S, l B, d].
+
+        Written out: three places are too few for a kernel of attention or of products to pay.
+        """
+        split = (self.heads, queries.shape[-1] // self.heads)
+        query, key, value = (x.unflatten(3, split) for x in (queries, keys, values))
+        scores = (query[:, :, :, None] * key[:, :, None]).sum(-1) * split[1] ** -0.5  # [S, B, l, 3, heads]
+        share = torch.softmax(scores, 3)
+        mixed = (share[..., None] * value[:, :, None]).sum(3)
+        return mixed.flatten(3).flatten(1, 2)
+
+    @staticmethod
+    def _rest(theta: Theta, layer: int, states: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+        """A layer after its attention, which is added to states [S, n, d] (or [S, 1, d])."""
+        read = torch.baddbmm(states, mixed, theta[f"{layer}.out"])
+        inner = torch.bmm(read, theta[f"{layer}.up"]).relu_()
+        return torch.baddbmm(read, inner, theta[f"{layer}.down"])
 
     def losses(
         self, theta: Theta, rows: torch.Tensor, labels: torch.Tensor | None, key: DropoutKey
     ) -> torch.Tensor:
         """Training losses [S, B] in nats."""
         assert labels is not None
-        return cross_entropy(self._logits(theta, self.tokens["train"][rows]), labels)
+        return cross_entropy(self._logits(theta, self.inputs["train"][rows]), labels)
 
     def evaluate(self, theta: Theta, split: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Correctness and loss [S, n] of a split."""
         runs = theta["place"].shape[0]
         logits = [
-            self._logits(theta, part.expand(runs, -1, -1)) for part in self.tokens[split].split(CHUNK)
+            self._logits(theta, part.expand(runs, -1, -1)) for part in self.inputs[split].split(CHUNK)
         ]
         return judge(torch.cat(logits, 1), self.answers[split])
