@@ -1,12 +1,13 @@
 # make figures: environment, then all figures.  make test: environment, then all tests.
-# make bench: how fast seeds are trained, on this machine.
+# make bench: how fast seeds are trained, on this machine.  make curves: whether they are the Trainer's.
 PYTHON ?= python3.11
 TORCH ?= torch==2.13.0
+BENCH ?=
 VENV := .venv
 STAMP := $(VENV)/.installed
 RUN := . $(VENV)/bin/activate &&
 
-.PHONY: figures all tables report test lint bench env schema clean
+.PHONY: figures all tables report test lint bench curves env schema clean
 
 figures all tables report: $(STAMP)
 	@$(RUN) workflow/run $@
@@ -18,7 +19,10 @@ lint: $(STAMP)
 	@$(RUN) tests/lint
 
 bench: $(STAMP)
-	@$(RUN) python benchmarks/training.py
+	@$(RUN) python benchmarks/training.py $(BENCH)
+
+curves: $(STAMP)
+	@$(RUN) python benchmarks/curves.py
 
 env: $(STAMP)
 

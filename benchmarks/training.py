@@ -35,6 +35,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--part", nargs="+", choices=[*PARTS, "all"], default=["speed", "memory"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.5, help="of a contender's turn in a round")
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu on a busy machine")
     parser.add_argument("--seeds", type=int, default=64, help="of end to end, all of them run by prehoc")
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that it runs")
     parser.add_argument("--out", type=Path, default=HERE / "out" / "training.json")
@@ -47,6 +48,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
 def measure(asked: argparse.Namespace, store: Path) -> dict[str, Any]:
     """The record: machine, settings, and a list of rows a part."""
     from speed import paths, processes
+    from trainers import clock
     from trainers.cases import kind_of, machine_facts, stages
 
     begun = time.monotonic()
@@ -54,6 +56,8 @@ def measure(asked: argparse.Namespace, store: Path) -> dict[str, Any]:
     parts = PARTS if "all" in asked.part else asked.part
     rounds, seconds, most = (2, 0.02, 2) if asked.quick else (asked.rounds, asked.seconds, 400)
     settings = {"rounds": rounds, "seconds": seconds, "seeds": asked.seeds, "quick": asked.quick}
+    settings["clock"] = asked.clock
+    clock.use(asked.clock)
     record: dict[str, Any] = {"machine": machine_facts(), "settings": settings, "stages": found}
     record |= {"speed": [], "shares": [], "end_to_end": [], "memory": []}
     for name, stage in found.items():
@@ -78,7 +82,7 @@ def main(given: Sequence[str] | None = None) -> dict[str, Any]:
     warnings.filterwarnings("ignore")
     asked = arguments(given)
     if asked.worker:
-        from speed.processes import worker
+        from speed.worker import worker
 
         stage = json.loads(asked.stage.read_text())
         print(json.dumps(worker(asked.worker, stage, asked.depth, asked.seeds)))

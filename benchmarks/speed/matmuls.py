@@ -7,13 +7,14 @@ step that does nothing but multiply: no step of the same algorithm can be faster
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
+
+from trainers.clock import now
 
 PLAIN = {"mm": torch.mm, "addmm": torch.addmm, "bmm": torch.bmm, "baddbmm": torch.baddbmm}
 PLAIN |= {"addbmm": torch.addbmm, "mv": torch.mv, "addmv": torch.addmv}
@@ -119,9 +120,9 @@ def record(step: Callable[[], object]) -> Recorder:
 
 def replay(recorder: Recorder, times: int = 1) -> float:
     """Seconds of `times` replays."""
-    begun = time.perf_counter()
+    begun = now()
     with torch.no_grad():
         for _ in range(times):
             for call in recorder.calls:
                 call()
-    return time.perf_counter() - begun
+    return now() - begun

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import statistics
 import sys
-import time
 from typing import Any
 
 from speed.matmuls import record, replay
 from speed.rounds import Contender, play, rows, warm_up
 from trainers import engine, models, people
 from trainers.cases import kind_of, precisions, varied
+from trainers.clock import now
 
 # Wanted ratios to the Trainer at the same dropout: fp32, and bf16 on a CPU with AMX (issue 4).
 TARGETS = {
@@ -41,9 +41,9 @@ def _tool(facts: dict[str, Any], task: Any, stage: dict[str, Any], **given: Any)
 def _prehoc(facts: dict[str, Any], runner: engine.Engine) -> Contender:
     def run(steps: int) -> float:
         runner.reset()
-        begun = time.perf_counter()
+        begun = now()
         runner.advance(steps)
-        return time.perf_counter() - begun
+        return now() - begun
 
     return Contender(facts, runner.runs, run)
 
@@ -108,17 +108,17 @@ def shares(
         runner.advance(1)
         recorder = record(lambda runner=runner: runner.advance(1))
         alone = replay(recorder)
-        begun = time.perf_counter()
+        begun = now()
         runner.advance(1)
-        whole = time.perf_counter() - begun
+        whole = now() - begun
         steps = max(1, min(most, round(seconds / whole)))
         times = max(1, min(20 * most, round(seconds / max(replay(recorder), 1e-6))))
         step, products = [], []
         for _ in range(rounds):
             runner.reset()
-            begun = time.perf_counter()
+            begun = now()
             runner.advance(steps)
-            step.append((time.perf_counter() - begun) / steps)
+            step.append((now() - begun) / steps)
             alone = replay(recorder, times) / times
             products.append(alone)
         share = statistics.median(p / s for p, s in zip(products, step, strict=True))

@@ -14,6 +14,7 @@ from typing import Any
 
 from speed.paths import say
 from trainers.cases import kind_of, precisions, varied
+from trainers.clock import chosen
 
 PROGRAM = Path(__file__).parents[1] / "training.py"
 LIMIT = 8 * 2**30  # bytes
@@ -25,11 +26,13 @@ TARGETS = {"lora_top2": {"fp32": 15.0, "bf16": 30.0}, "lora_all": {"fp32": 4.0, 
 
 def _run(command: list[str]) -> tuple[float, str]:
     """Seconds and standard output of a process on one thread; its error ends the benchmark."""
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
-    took = time.perf_counter() - begun
+    took, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[:4])} ...: {done.stderr.strip()[-600:]}")
+    if chosen() == "cpu":
+        took = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
     return took, done.stdout
 
 
@@ -96,6 +99,8 @@ def memory(name: str, stage: dict[str, Any], runs: int | None = None) -> list[di
     """Peak resident memory of a process that trains one bank for two steps and evaluates it."""
     made = []
     runs = runs or MEMORY[kind_of(stage)]
+    if stage["data"]:  # evaluation goes through chunks of examples: a few fill one
+        stage = varied(stage, data__val=min(64, stage["data"]["val"]))
     for precision in precisions() if kind_of(stage) != "head" else ["fp32"]:
         with tempfile.TemporaryDirectory() as place:
             exact = varied(stage, precision=precision)
@@ -106,39 +111,3 @@ def memory(name: str, stage: dict[str, Any], runs: int | None = None) -> list[di
             | {"limit_bytes": LIMIT, "reached": said["peak_bytes"] < LIMIT}
         )
     return made
-
-
-def worker(role: str, stage: dict[str, Any], depth: int, seeds: int) -> dict[str, Any]:
-    """What a process of the benchmark does: train one seed by the Trainer, or fill a bank."""
-    if role == "hf":
-        from trainers import models, people
-
-        task = models.task_of(stage)
-        read: dict[str, Any] = {}
-
-        def look(step: int, model: Any) -> None:
-            if step == depth:
-                splits = ["val", "target"] if depth == stage["horizon"] else ["val"]
-                read.update({s: people.judged(task, model, s) for s in splits})
-
-        people.hugging_face(task, stage, 0, depth, look)
-        return read
-    from trainers import engine
-
-    runner = engine.Engine(stage, engine.setting_of(stage), seeds)
-    runner.advance(2)
-    runner.measure("val")
-    return {"peak_bytes": _peak()}
-
-
-def _peak() -> int:
-    """Peak resident memory of this process in bytes.
-
-    Linux's getrusage counts what the process was before its exec, the benchmark itself; VmHWM doesn't.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024)

@@ -41,7 +41,8 @@ def _wanted(row: dict[str, Any], amx: bool, unit: str = "x") -> list[str]:
 def _what(row: dict[str, Any]) -> str:
     if row["tool"] != "prehoc":
         return f"{row['tool']}, {row['precision']}"
-    return f"prehoc, {row['precision']}, S = {row['seeds']}"
+    alone = " (in a bank of 2)" if row["seeds"] == 1 else ""
+    return f"prehoc, {row['precision']}, S = {row['seeds']}{alone}"
 
 
 def _speed(row: dict[str, Any], amx: bool) -> list[str]:
@@ -109,7 +110,8 @@ def written(record: dict[str, Any]) -> str:
     amx = bool(facts["amx"])
     versions = ", ".join(f"{k} {facts['versions'][k]}" for k in ("torch", "transformers", "peft"))
     units = ", ".join(facts["bf16_units"]) or "none"
-    parts.append(f"{facts['processor']}, one thread, bf16 units: {units}; {versions}.")
+    clock = {"cpu": "CPU", "wall": "wall-clock"}[record["settings"]["clock"]]
+    parts.append(f"{facts['processor']}, one thread, bf16 units: {units}; {versions}; {clock} time.")
     for part, (head, cells) in COLUMNS.items():
         body = [[_name(row), *cells(row, amx)] for row in record.get(part) or []]
         if body:

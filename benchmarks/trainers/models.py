@@ -131,12 +131,12 @@ def _modular(stage: dict[str, Any]) -> Task:
 
 
 def _texts(stage: dict[str, Any]) -> Task:
-    from transformers import DataCollatorWithPadding
+    from transformers import AutoTokenizer, DataCollatorWithPadding
 
     loaded, named = texts.load_rows(stage["data"])
     cut = texts.cut_splits(stage["data"], loaded, named, stage["seed"], None)
     folder = models.model_folder(stage["model"], Path(stage["store"]))
-    tokeniser, _ = models.load_encoder(folder, stage["model"]["revision"])
+    tokeniser = AutoTokenizer.from_pretrained(folder, revision=stage["model"]["revision"])
     rows = {}
     for split, places in cut.items():
         made = tokeniser(
@@ -154,7 +154,9 @@ def _classifier(stage: dict[str, Any], folder: str, classes: int) -> nn.Module:
 
     method = stage["method"]
     silent = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, **silent).requires_grad_(False)
+    encoder = AutoModel.from_pretrained(
+        folder, revision=stage["model"]["revision"], dtype=torch.float32, **silent
+    ).requires_grad_(False)
     hidden, depth = int(encoder.config.hidden_size), int(encoder.config.num_hidden_layers)
     if method["kind"] == "lora":
         layers = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from prehoc.training.schedule import step_size
+from trainers.clock import now
 from trainers.models import Row, Task
 
 Look = Callable[[int, nn.Module], None]  # what is done after step c = 1, 2, ...
@@ -54,7 +54,7 @@ def hugging_face(
 
     class Clock(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-            ends.append(time.perf_counter())
+            ends.append(now())
             if look is not None:
                 look(state.global_step, model)
 
@@ -107,7 +107,7 @@ def plain_loop(task: Task, stage: dict[str, Any], seed: int, steps: int) -> list
             optimiser.step()
             law.step()
             optimiser.zero_grad()
-            ends.append(time.perf_counter())
+            ends.append(now())
             if len(ends) == steps:
                 break
     return ends
