@@ -197,16 +197,25 @@ FAMILIES = {
     "head": {"method__kind": "head"},
     "top": {},
     "lora": {"method__layers": "all", "method__pooling": "mean"},
+    "any": {"method__layers": "all", "method__pooling": "mean"},
     "modular": {"kind": "modular_arithmetic", "method__kind": "full"},
     "causal": {"kind": "causal_arithmetic", "method__layers": "all"},
 }
 
 
 @pytest.fixture
-def family(stage: Stage, tiny_decoder: str) -> Stage:
+def any_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way of any transformers model, for models that the packed encoder would take otherwise."""
+    monkeypatch.setattr("prehoc.tasks.encoder.known", lambda settings: False)
+
+
+@pytest.fixture
+def family(stage: Stage, tiny_decoder: str, request: pytest.FixtureRequest) -> Stage:
     """Like `stage`, of the family of problems that its first argument names."""
 
     def make(name: str, **over: Any) -> dict[str, Any]:
+        if name == "any":
+            request.getfixturevalue("any_model")
         config = stage(**FAMILIES[name], **over)
         if name == "causal":
             config["model"] = {"name": tiny_decoder, "revision": None, "max_length": 12}

@@ -38,7 +38,7 @@ def outcome(problem, theta):
 
 
 @pytest.mark.parametrize("kind", ["top", "causal"])
-def test_frozen_states_change_nothing(family, monkeypatch, kind):
+def test_frozen_states_change_nothing(any_model, family, monkeypatch, kind):
     """Against the whole model under the same adapters on its top layer."""
     config = family(kind, method__pooling="mean")
     config["method"]["layers"] = "top-1"
@@ -141,7 +141,7 @@ def test_a_model_that_cannot_be_cut_is_computed_whole(stage, tiny_encoder, tmp_p
     assert torch.isfinite(outcome(problem, random_theta(problem.parameters))[0]).all()
 
 
-def test_padding_to_any_length_changes_rounding_alone(stage):
+def test_padding_to_any_length_changes_rounding_alone(any_model, stage):
     """Losses within 1e-6 nats, as the class says; states within 3e-6."""
     problem = LoraClassification(
         encode(stage(method__layers="all"), None), stage(method__layers="all", method__pooling="mean")
@@ -164,7 +164,7 @@ def test_padding_to_any_length_changes_rounding_alone(stage):
     torch.testing.assert_close(judge(apply_head(theta, by_text), labels)[1], one, rtol=1e-6, atol=1e-6)
 
 
-def test_bf16_losses_are_near_fp32(stage):
+def test_bf16_losses_are_near_fp32(any_model, stage):
     config = stage(method__pooling="mean")
     made = []
     for machine in (Machine(torch.device("cpu"), "fp32"), BF16):

@@ -67,10 +67,7 @@ def peft_losses(config, encoding, theta, run, rows, labels, keep=None):
     return torch.nn.functional.cross_entropy(logits, labels, reduction="none"), leaves
 
 
-@pytest.fixture(autouse=True)
-def any_model(monkeypatch):
-    """The way of any transformers model, for models that the packed encoder would take otherwise."""
-    monkeypatch.setattr("prehoc.tasks.encoder.known", lambda settings: False)
+pytestmark = pytest.mark.usefixtures("any_model")
 
 
 def problem_of(config):

@@ -19,7 +19,8 @@ from prehoc.training.bank import Bank
         ("head", {"method__dropout": 0.1}),
         ("head", {"optimiser__name": "sgd", "optimiser__momentum": 0.9}),
         ("top", {"method__dropout": 0.1}),
-        ("lora", {"method__dropout": 0.1}),
+        ("lora", {"method__dropout": 0.1, "method__lora_dropout": 0.1}),
+        ("any", {"method__dropout": 0.1, "method__lora_dropout": 0.1}),
         ("modular", {}),
         ("causal", {}),
     ],
@@ -29,7 +30,7 @@ def test_shards_of_1_7_and_64_give_the_same_bits(family, name, over):
     config = family(name, bank=16, outcome__target_sample=40, **over)
     whole = train(config, range(64), "whole")
     assert len(whole) == 64
-    few = name in ("lora", "causal")  # the slow ones
+    few = name in ("lora", "any", "causal")  # the slow ones
     for first in (5, 63) if few else (0, 5, 15, 63):
         alone = train(config, [first], f"alone-{first}")
         assert same(alone[first], whole[first])
