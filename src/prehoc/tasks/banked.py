@@ -171,8 +171,9 @@ class Read(torch.autograd.Function):
         for group in groups:
             n, length = group.rows.shape
             rows = x.index_select(0, group.rows.flatten()).view(n, length, -1)
-            share = spread(torch.bmm(probe[group.sequences], rows.transpose(1, 2)), group.mask, n)
-            mixed[group.sequences] = torch.bmm(share, rows)
+            asked = probe.index_select(0, group.sequences)
+            share = spread(torch.bmm(asked, rows.transpose(1, 2)), group.mask, n)
+            mixed.index_copy_(0, group.sequences, torch.bmm(share, rows))
             kept.append(share)
         ctx.save_for_backward(x, probe, *kept)
         ctx.groups = groups
@@ -188,12 +189,12 @@ class Read(torch.autograd.Function):
             n, length = group.rows.shape
             index = group.rows.flatten()
             rows = x.index_select(0, index).view(n, length, -1)
-            d_mixed = grads[0][group.sequences]
+            d_mixed = grads[0].index_select(0, group.sequences)
             d_scores = spread_backward(torch.bmm(d_mixed, rows.transpose(1, 2)), share)
-            d_probe[group.sequences] = torch.bmm(d_scores, rows)
+            d_probe.index_copy_(0, group.sequences, torch.bmm(d_scores, rows))
             if d_x is not None:
                 own = torch.bmm(share.transpose(1, 2), d_mixed)
-                own.baddbmm_(d_scores.transpose(1, 2), probe[group.sequences])
+                own.baddbmm_(d_scores.transpose(1, 2), probe.index_select(0, group.sequences))
                 d_x.index_copy_(0, index, own.view(n * length, -1))
         return d_x, d_probe, None
 

@@ -80,12 +80,17 @@ class Adapters:
         """Whether a module is adapted."""
         return f"{name}.A" in self.theta
 
+    @property
+    def drops(self) -> bool:
+        """Whether the adapters' own dropout acts."""
+        return self.rate > 0 and self.key is not None
+
     def down(self, name: str, x: torch.Tensor, where: Layout, offsets: list[int]) -> torch.Tensor:
         """Rows [N, r] of a module's input rows, after the adapter's own dropout."""
         return Down.apply(self._dropped(name, x, where), self.theta[f"{name}.A"].to(x.dtype), offsets)
 
     def _dropped(self, name: str, x: torch.Tensor, where: Layout) -> torch.Tensor:
-        if not self.rate or self.key is None:
+        if self.key is None or not self.drops:
             return x
         layer, _, module = name.removeprefix("encoder.layer.").partition(".")
         site = 1 + int(layer) * len(MODULES) + MODULES.index(module)
@@ -102,7 +107,7 @@ class Adapters:
         chosen = [(n, j * wide) for j, n in enumerate(names) if self.has(n)]
         if not chosen:
             return outputs
-        if self.rate and self.key is not None:
+        if self.drops:
             low = torch.cat([self.down(n, x, where, offsets) for n, _ in chosen], 1)
         else:
             stack = torch.cat([self.theta[f"{n}.A"] for n, _ in chosen], 1).to(x.dtype)
@@ -203,20 +208,31 @@ class Encoder:
         by_run = query.view(runs, batch, self.heads, width).transpose(1, 2)  # [S, heads, B, width]
         if adapters.has(key_name):
             up = adapters.theta[f"{key_name}.B"].to(x.dtype).unflatten(1, (self.heads, width))
-            low = torch.matmul(by_run, up).transpose(1, 2).reshape(count, self.heads, -1)
-            rows.append(adapters.down(key_name, x, where, where.offsets))
-            lows.append(low * adapters.scale)
-        if adapters.has(value_name):
+            low = torch.matmul(by_run, up).transpose(1, 2) * adapters.scale  # [S, B, heads, r]
+            if adapters.drops:
+                rows.append(adapters.down(key_name, x, where, where.offsets))
+                lows.append(low.reshape(count, self.heads, -1))
+            else:
+                down = adapters.theta[f"{key_name}.A"].to(x.dtype)
+                extra = torch.bmm(low.reshape(runs, batch * self.heads, -1), down)
+                lows[0] = probe + extra.view_as(probe)
+        if adapters.has(value_name) and adapters.drops:
             rows.append(adapters.down(value_name, x, where, where.offsets))
             lows.append(rows[-1].new_zeros(count, self.heads, rows[-1].shape[1]))
-        mixed = Read.apply(torch.cat(rows, 1), torch.cat(lows, 2).contiguous(), where.groups)
+        keys, probes = (part[0] if len(part) == 1 else torch.cat(part, -1) for part in (rows, lows))
+        mixed = Read.apply(keys, probes.contiguous(), where.groups)
         value, bias = self._pair(layer, MODULES[2])
         columns = mixed[:, :, :hidden].transpose(0, 1)
         context = torch.bmm(columns, value.view(self.heads, width, hidden).transpose(1, 2))
         context = context.transpose(0, 1).reshape(count, hidden) + bias
         if adapters.has(value_name):
             up = adapters.theta[f"{value_name}.B"].to(x.dtype).unflatten(1, (self.heads, width))
-            low = mixed[:, :, -up.shape[3] :].reshape(runs, batch, self.heads, -1).transpose(1, 2)
-            extra = torch.matmul(low, up.transpose(2, 3)).transpose(1, 2)  # [S, B, heads, width]
+            if adapters.drops:
+                low = mixed[:, :, -up.shape[3] :]
+            else:  # the mean of rows brought down is their mean, brought down
+                down = adapters.theta[f"{value_name}.A"].to(x.dtype)
+                low = torch.bmm(mixed.view(runs, batch * self.heads, hidden), down.transpose(1, 2))
+            by_run = low.reshape(runs, batch, self.heads, -1).transpose(1, 2)
+            extra = torch.matmul(by_run, up.transpose(2, 3)).transpose(1, 2)  # [S, B, heads, width]
             context = context + adapters.scale * extra.reshape(count, hidden)
         return self._above(context, first, layer, adapters, where, offsets)
