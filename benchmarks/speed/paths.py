@@ -54,18 +54,18 @@ def _contenders(name: str, stage: dict[str, Any], widths: list[int], main: int) 
     lora = kind_of(stage) == "lora"
     found = precisions() if kind_of(stage) != "head" else ["fp32"]
     for dropout in (0.0, LORA_DROPOUT) if lora else (0.0,):
-        now = varied(stage, method__lora_dropout=dropout)
-        task = models.task_of(now)
+        same = varied(stage, method__lora_dropout=dropout)
+        task = models.task_of(same)
         facts = {"path": name, "dropout": dropout, "precision": "fp32"}
-        made.append(_tool({**facts, "tool": "HF Trainer"}, task, now))
+        made.append(_tool({**facts, "tool": "HF Trainer"}, task, same))
         if not dropout:
-            made.append(_tool({**facts, "tool": "plain loop"}, task, now))
+            made.append(_tool({**facts, "tool": "plain loop"}, task, same))
             if "bf16" in found and lora:
                 made.append(
-                    _tool({**facts, "tool": "HF Trainer", "precision": "bf16"}, task, now, bf16=True)
+                    _tool({**facts, "tool": "HF Trainer", "precision": "bf16"}, task, same, bf16=True)
                 )
         for precision in found:
-            exact = varied(now, precision=precision)
+            exact = varied(same, precision=precision)
             setting = engine.setting_of(exact)
             sweep = widths if precision == "fp32" else widths[1 : 1 + widths.index(main)]
             for width in sweep if not dropout else [main]:
@@ -105,22 +105,16 @@ def shares(
     for precision in found:
         exact = varied(stage, precision=precision, method__lora_dropout=0.0)
         runner = engine.Engine(exact, engine.setting_of(exact), width)
-        runner.advance(1)
+        whole = _prehoc({}, runner)
+        whole.run(1)
         recorder = record(lambda runner=runner: runner.advance(1))
-        alone = replay(recorder)
-        begun = now()
-        runner.advance(1)
-        whole = now() - begun
-        steps = max(1, min(most, round(seconds / whole)))
+        replay(recorder)
+        steps = max(1, min(most, round(seconds / whole.run(1))))
         times = max(1, min(20 * most, round(seconds / max(replay(recorder), 1e-6))))
         step, products = [], []
         for _ in range(rounds):
-            runner.reset()
-            begun = now()
-            runner.advance(steps)
-            step.append((now() - begun) / steps)
-            alone = replay(recorder, times) / times
-            products.append(alone)
+            step.append(whole.run(steps) / steps)
+            products.append(replay(recorder, times) / times)
         share = statistics.median(p / s for p, s in zip(products, step, strict=True))
         made.append(
             {
