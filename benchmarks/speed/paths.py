@@ -52,7 +52,6 @@ def _contenders(name: str, stage: dict[str, Any], widths: list[int], main: int) 
     """All that race on a path; `main` is the width at which precision and dropout are varied."""
     made: list[Contender] = []
     lora = kind_of(stage) == "lora"
-    found = precisions() if kind_of(stage) != "head" else ["fp32"]
     for dropout in (0.0, LORA_DROPOUT) if lora else (0.0,):
         same = varied(stage, method__lora_dropout=dropout)
         task = models.task_of(same)
@@ -60,13 +59,11 @@ def _contenders(name: str, stage: dict[str, Any], widths: list[int], main: int) 
         made.append(_tool({**facts, "tool": "HF Trainer"}, task, same))
         if not dropout:
             made.append(_tool({**facts, "tool": "plain loop"}, task, same))
-            if "bf16" in found and lora:
+            if "bf16" in precisions(stage) and lora:
                 made.append(
                     _tool({**facts, "tool": "HF Trainer", "precision": "bf16"}, task, same, bf16=True)
                 )
-        for precision in found:
-            exact = varied(same, precision=precision)
-            setting = engine.setting_of(exact)
+        for precision, (exact, setting) in engine.settings_of(same).items():
             sweep = widths if precision == "fp32" else widths[1 : 1 + widths.index(main)]
             for width in sweep if not dropout else [main]:
                 runner = engine.Engine(exact, setting, width)
@@ -100,11 +97,10 @@ def shares(
     name: str, stage: dict[str, Any], width: int, rounds: int, seconds: float, most: int
 ) -> list[dict[str, Any]]:
     """The products' share of a step's time in each precision, step and products in turn."""
-    found = precisions() if kind_of(stage) != "head" else ["fp32"]
     made = []
-    for precision in found:
-        exact = varied(stage, precision=precision, method__lora_dropout=0.0)
-        runner = engine.Engine(exact, engine.setting_of(exact), width)
+    found = engine.settings_of(varied(stage, method__lora_dropout=0.0))
+    for precision, (exact, setting) in found.items():
+        runner = engine.Engine(exact, setting, width)
         whole = _prehoc({}, runner)
         whole.run(1)
         recorder = record(lambda runner=runner: runner.advance(1))
