@@ -43,16 +43,16 @@ def compare(asked: argparse.Namespace, store: Path) -> dict[str, Any]:
     """The record: curves of every path, the tests' rows, and a verdict."""
     from fidelity import compare as tests
     from fidelity.collect import prehoc_curves, trainer_curves
-    from trainers.cases import kind_of, machine_facts, precisions, stages, varied
+    from trainers import engine
+    from trainers.cases import machine_facts, stages, varied
 
     begun, made, controls, curves = time.monotonic(), [], [], {}
     for name, stage in stages(asked.config, asked.paths, store).items():
         print(f"{name}: {asked.seeds} seeds by the Trainer", file=sys.stderr, flush=True)
         theirs = trainer_curves(stage, asked.seeds)
         curves[name] = {"depths": stage["depths"], "HF Trainer": _plain(theirs)}
-        for precision in precisions() if kind_of(stage) != "head" else ["fp32"]:
-            exact = varied(stage, precision=precision)
-            ours = prehoc_curves(exact, asked.seeds)
+        for precision, (exact, setting) in engine.settings_of(stage).items():
+            ours = prehoc_curves(exact, asked.seeds, setting)
             curves[name][f"prehoc, {precision}"] = _plain(ours)
             facts = {"path": name, "precision": precision}
             both = tests.omnibus(ours, theirs, asked.permutations, 0)

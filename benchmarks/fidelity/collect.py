@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from prehoc.training.problems import Setting
 from trainers import engine, models, people
 
 Curves = dict[str, np.ndarray]  # by metric: [seeds, depths]
@@ -38,9 +39,9 @@ def trainer_curves(stage: dict[str, Any], seeds: int) -> Curves:
     return made
 
 
-def prehoc_curves(stage: dict[str, Any], seeds: int) -> Curves:
-    """Curves of `seeds` seeds trained together by prehoc."""
-    runner = engine.Engine(stage, engine.setting_of(stage), seeds)
+def prehoc_curves(stage: dict[str, Any], seeds: int, setting: Setting | None = None) -> Curves:
+    """Curves of `seeds` seeds trained together by prehoc; `setting` is the stage's problem, if at hand."""
+    runner = engine.Engine(stage, setting or engine.setting_of(stage), seeds)
     made: Curves = {m: np.full((seeds, len(stage["depths"])), np.nan) for m in METRICS}
     for i, depth in enumerate(stage["depths"]):
         runner.advance(depth - runner.at)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from prehoc.figures import layout, style
 from speed.report import LABELS, table
@@ -63,7 +64,9 @@ def _panel(axis: Axes, curves: dict[str, Any], metric: str, keep: list[dict[str,
             for x, y, low, high in cells
         ]
     axis.set_xscale("log")
-    layout.log_axis(axis.xaxis, depths[0], depths[-1])
+    axis.xaxis.set_major_locator(FixedLocator(depths))
+    axis.xaxis.set_major_formatter(FuncFormatter(layout.number))
+    axis.xaxis.set_minor_locator(NullLocator())
     axis.set_ylabel(UNITS[metric])
     axis.set_title(LABELS.get(path, style.label(path, 30)), fontsize=style.BODY)
 

@@ -52,21 +52,18 @@ def _contenders(name: str, stage: dict[str, Any], widths: list[int], main: int) 
     """All that race on a path; `main` is the width at which precision and dropout are varied."""
     made: list[Contender] = []
     lora = kind_of(stage) == "lora"
-    found = precisions() if kind_of(stage) != "head" else ["fp32"]
     for dropout in (0.0, LORA_DROPOUT) if lora else (0.0,):
-        now = varied(stage, method__lora_dropout=dropout)
-        task = models.task_of(now)
+        same = varied(stage, method__lora_dropout=dropout)
+        task = models.task_of(same)
         facts = {"path": name, "dropout": dropout, "precision": "fp32"}
-        made.append(_tool({**facts, "tool": "HF Trainer"}, task, now))
+        made.append(_tool({**facts, "tool": "HF Trainer"}, task, same))
         if not dropout:
-            made.append(_tool({**facts, "tool": "plain loop"}, task, now))
-            if "bf16" in found and lora:
+            made.append(_tool({**facts, "tool": "plain loop"}, task, same))
+            if "bf16" in precisions(stage) and lora:
                 made.append(
-                    _tool({**facts, "tool": "HF Trainer", "precision": "bf16"}, task, now, bf16=True)
+                    _tool({**facts, "tool": "HF Trainer", "precision": "bf16"}, task, same, bf16=True)
                 )
-        for precision in found:
-            exact = varied(now, precision=precision)
-            setting = engine.setting_of(exact)
+        for precision, (exact, setting) in engine.settings_of(same).items():
             sweep = widths if precision == "fp32" else widths[1 : 1 + widths.index(main)]
             for width in sweep if not dropout else [main]:
                 runner = engine.Engine(exact, setting, width)
@@ -100,27 +97,20 @@ def shares(
     name: str, stage: dict[str, Any], width: int, rounds: int, seconds: float, most: int
 ) -> list[dict[str, Any]]:
     """The products' share of a step's time in each precision, step and products in turn."""
-    found = precisions() if kind_of(stage) != "head" else ["fp32"]
     made = []
-    for precision in found:
-        exact = varied(stage, precision=precision, method__lora_dropout=0.0)
-        runner = engine.Engine(exact, engine.setting_of(exact), width)
-        runner.advance(1)
+    found = engine.settings_of(varied(stage, method__lora_dropout=0.0))
+    for precision, (exact, setting) in found.items():
+        runner = engine.Engine(exact, setting, width)
+        whole = _prehoc({}, runner)
+        whole.run(1)
         recorder = record(lambda runner=runner: runner.advance(1))
-        alone = replay(recorder)
-        begun = now()
-        runner.advance(1)
-        whole = now() - begun
-        steps = max(1, min(most, round(seconds / whole)))
+        replay(recorder)
+        steps = max(1, min(most, round(seconds / whole.run(1))))
         times = max(1, min(20 * most, round(seconds / max(replay(recorder), 1e-6))))
         step, products = [], []
         for _ in range(rounds):
-            runner.reset()
-            begun = now()
-            runner.advance(steps)
-            step.append((now() - begun) / steps)
-            alone = replay(recorder, times) / times
-            products.append(alone)
+            step.append(whole.run(steps) / steps)
+            products.append(replay(recorder, times) / times)
         share = statistics.median(p / s for p, s in zip(products, step, strict=True))
         made.append(
             {

@@ -62,7 +62,7 @@ def end_to_end(name: str, stage: dict[str, Any], seeds: int) -> list[dict[str, A
         {**facts, "tool": "HF Trainer", "precision": "fp32", "seconds": whole, "extrapolated": True}
         | {"processes_s": took, "ratio": 1.0}
     )
-    for precision in precisions() if kind_of(stage) != "head" else ["fp32"]:
+    for precision in precisions(stage):
         say(f"{name}: prehoc, {precision}, {seeds} seeds to depth {depths[-1]}")
         prepare, train = _prehoc(varied(stage, precision=precision), seeds)
         target = TARGETS.get(name, {}).get(precision)
@@ -101,7 +101,7 @@ def memory(name: str, stage: dict[str, Any], runs: int | None = None) -> list[di
     runs = runs or MEMORY[kind_of(stage)]
     if stage["data"]:  # evaluation goes through chunks of examples: a few fill one
         stage = varied(stage, data__val=min(64, stage["data"]["val"]))
-    for precision in precisions() if kind_of(stage) != "head" else ["fp32"]:
+    for precision in precisions(stage):
         with tempfile.TemporaryDirectory() as place:
             exact = varied(stage, precision=precision)
             took, said = _worker("memory", exact, Path(place), "--seeds", str(runs))

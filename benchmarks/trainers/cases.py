@@ -46,9 +46,10 @@ def kind_of(stage: dict[str, Any]) -> str:
     return str(stage["method"]["kind"])
 
 
-def precisions() -> list[str]:
-    """fp32, and bf16 where this CPU has arithmetic of its own for it."""
-    return ["fp32", "bf16"] if bf16_units(torch.device("cpu")) else ["fp32"]
+def precisions(stage: dict[str, Any]) -> list[str]:
+    """fp32, and bf16 where this CPU has arithmetic of its own for it; a head has no frozen base to run."""
+    units = bf16_units(torch.device("cpu")) if kind_of(stage) != "head" else []
+    return ["fp32", "bf16"] if units else ["fp32"]
 
 
 def machine_facts() -> dict[str, Any]:

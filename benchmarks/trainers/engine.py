@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
 
+from prehoc.errors import InputError
 from prehoc.tasks.machine import machine
 from prehoc.tasks.population import draw_run
 from prehoc.training import loop
 from prehoc.training.bank import Bank
 from prehoc.training.problems import Setting, build
+from trainers.cases import precisions, varied
 
 
 def setting_of(stage: dict[str, Any]) -> Setting:
     """The problem of a stage config; frozen activations are computed into its store."""
     return build(stage, machine("cpu", stage["precision"]))
+
+
+def settings_of(stage: dict[str, Any]) -> dict[str, tuple[dict[str, Any], Setting]]:
+    """A task's stage config and problem in each precision in which this machine can train it."""
+    made = {}
+    for precision in precisions(stage):
+        exact = varied(stage, precision=precision)
+        try:
+            made[precision] = exact, setting_of(exact)
+        except InputError as error:  # a task that is trained in fp32 alone
+            if precision == "fp32":
+                raise
+            print(f"{stage['task']}: no {precision}: {error}", file=sys.stderr)
+    return made
 
 
 class Engine:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import training
 from prehoc.commands import training as commands  # noqa: F401  registers the commands
 from prehoc.commands.app import app
+from prehoc.errors import InputError
 from speed import matmuls, paths, processes, report, rounds, worker
 from trainers import cases, engine, models, people
 
@@ -92,7 +93,7 @@ def test_whole_processes(tasks, tmp_path, monkeypatch):
 
     monkeypatch.setattr(logging, "basicConfig", lambda **given: None)  # the command line's own
     monkeypatch.setattr(processes, "_run", here)
-    monkeypatch.setattr(processes, "precisions", lambda: ["fp32"])
+    monkeypatch.setattr(processes, "precisions", lambda stage: ["fp32"])
     stage = cases.stages(tasks, ["lora_all"], tmp_path / "store")["lora_all"]
     trainer, ours = processes.end_to_end("lora_all", stage, 6)
     assert trainer["extrapolated"]
@@ -207,6 +208,23 @@ def test_trainer_and_loop_take_the_steps_asked_and_learn(tasks, tmp_path):
     people.hugging_face(task, stage, 0, 2, lambda s, m: again.update({s: people.judged(task, m, "val")}))
     assert again[2] == seen[2]  # a seed names its run
     assert len(people.plain_loop(task, stage, 0, 15)) == 15
+
+
+def test_a_task_without_bf16_is_timed_in_fp32(tasks, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cases, "bf16_units", lambda device: ["some"])
+    real = engine.setting_of
+
+    def picky(stage):
+        if stage["precision"] == "bf16":
+            raise InputError("precision: no")
+        return real(stage)
+
+    monkeypatch.setattr(engine, "setting_of", picky)
+    found = cases.stages(tasks, ["head", "tiny_transformer"], tmp_path)
+    assert cases.precisions(found["head"]) == ["fp32"]
+    assert cases.precisions(found["tiny_transformer"]) == ["fp32", "bf16"]
+    assert list(engine.settings_of(found["tiny_transformer"])) == ["fp32"]
+    assert "no bf16" in capsys.readouterr().err
 
 
 def test_unknown_path_is_refused(tasks, tmp_path):
