@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,12 @@ class LoraClassification:
         settle(model, machine)
         rule = lora_config(method, model)
         target_names(model, rule)  # a fault in targets shows before anything is computed
-        self.tokens = {INPUTS[k]: tensors[k].to(torch.int64) for k in INPUTS if k in tensors}
+        taken = inspect.signature(model.forward).parameters
+        self.tokens = {
+            name: tensors[k].to(torch.int64)
+            for k, name in INPUTS.items()
+            if k in tensors and (name in taken or name != "token_type_ids")
+        }
         self.frozen: Frozen | None = None
         layer = below(model, method)
         few = self._on({k: v[:CHECKED] for k, v in self.tokens.items()})
