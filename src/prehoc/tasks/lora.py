@@ -25,7 +25,7 @@ INPUTS = {"ids": "input_ids", "mask": "attention_mask", "types": "token_type_ids
 def settle(model: Any, machine: Machine) -> None:
     """Put a model on the machine, without the pooler, which nothing here reads.
 
-    On a CPU bf16 attention is computed by plain products: torch's fused kernel takes six times as
+    On a CPU bf16 attention is computed by plain products: torch's fused kernel takes two to six times as
     long there backwards.
     """
     if getattr(model, "pooler", None) is not None:
