@@ -49,6 +49,8 @@ def export(config: dict[str, Any], machine: Machine, seed: int, depth: int | Non
     try:
         base = write_adapter(config, theta, temporary)
         (temporary / "README.md").write_text(card(config, setting, seed, depth, failed, base))
+        for path in temporary.iterdir():  # made for its owner alone, as temporary files are
+            path.chmod(0o644)
         temporary.chmod(0o755)
         temporary.rename(out)
     finally:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import itertools
 import json
 
+import numpy as np
 import pytest
 import torch
+import transformers as hf
 from peft import AutoPeftModelForCausalLM, AutoPeftModelForTokenClassification, PeftModel
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 from typer.testing import CliRunner
 
 from prehoc import cli
-from prehoc.adapter_files import export, run_state
+from prehoc.adapter_files import export, run_state, write_adapter
 from prehoc.errors import InputError
+from prehoc.tasks.encode import encode
+from prehoc.tasks.lora import LoraClassification
 from prehoc.tasks.machine import CPU
 from prehoc.training import loop
 from prehoc.training.problems import build
@@ -141,6 +145,54 @@ def test_what_cannot_be_exported_is_refused(stage, tmp_path):
         export(config, CPU, 3, None, tmp_path / "full")
     with pytest.raises(InputError, match=r"method\.kind: only runs of a LoRA task"):
         export(stage(method__kind="head"), CPU, 0, None, tmp_path / "b")
+
+
+SIZES = {"vocab_size": 44, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+SIZES |= {"intermediate_size": 48, "max_position_embeddings": 40, "pad_token_id": 0}
+OTHERS = {
+    "roberta": (hf.RobertaConfig, {"type_vocab_size": 2}, ["query", "value"]),
+    "electra": (hf.ElectraConfig, {"embedding_size": 16}, ["query", "dense"]),
+    "mpnet": (hf.MPNetConfig, {}, ["q", "v"]),
+    "deberta": (hf.DebertaV2Config, {"type_vocab_size": 0}, ["query_proj", "value_proj"]),
+    "distilbert": (
+        hf.DistilBertConfig,
+        {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48},
+        ["q_lin", "v_lin"],
+    ),
+    "llama": (hf.LlamaConfig, {}, ["q_proj", "down_proj"]),
+    "neox": (hf.GPTNeoXConfig, {}, ["query_key_value"]),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_architectures_load_in_peft(stage, tiny_encoder, tmp_path, name):
+    """One layer of two adapted over frozen states, random adapters and head, mean pooling."""
+    kind, over, targets = OTHERS[name]
+    sizes = {k: v for k, v in SIZES.items() if "dim" not in over or k in ("vocab_size", "pad_token_id")}
+    folder = tmp_path / "model"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        hf.AutoModel.from_config(kind(**sizes, **over)).save_pretrained(folder)
+    hf.AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(folder)
+    config = stage(method__targets=targets, method__pooling="mean", model__name=str(folder))
+    problem = LoraClassification(encode(stage(method__layers="all", model__name=str(folder)), None), config)
+    assert problem.frozen is not None
+    rng = np.random.default_rng(0)
+    theta = {
+        p.name: torch.tensor(rng.normal(0, 0.3, p.shape), dtype=torch.float32) for p in problem.parameters
+    }
+    assert not [k for k in theta if ".0." in k]
+    write_adapter(config, theta, tmp_path / "out")
+    base = AutoModelForTokenClassification.from_pretrained(folder, num_labels=2)
+    model = PeftModel.from_pretrained(base, tmp_path / "out").eval()
+    first, end = problem.encoding.rows("val")
+    given = {k: v[first:end] for k, v in problem.tokens.items()}
+    with torch.no_grad():
+        by_token = model(**given).logits
+        mine = problem.logits({k: v[None] for k, v in theta.items()}, "val")[0]
+    mask = given["attention_mask"][..., None]
+    torch.testing.assert_close((by_token * mask).sum(1) / mask.sum(1), mine, **NEAR)
+    assert mine.std() > 0.1
 
 
 def test_a_head_with_more_than_a_linear_layer_is_refused(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import transformers as hf
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -156,3 +157,48 @@ def test_settings_that_cannot_be_are_refused(family, block, key, new, says):
     config[block] = config[block] | {key: new}
     with pytest.raises(InputError, match=says):
         CausalProblem(config)
+
+
+DECODERS = {
+    "gemma2": (hf.Gemma2Config, {"final_logit_softcapping": 2.0, "head_dim": 8}, False),
+    "granite": (hf.GraniteConfig, {"logits_scaling": 3.0}, True),
+    "qwen2": (hf.Qwen2Config, {}, True),
+    "neox": (hf.GPTNeoXConfig, {}, True),
+}
+
+
+@pytest.mark.parametrize("layers", ["all", "top-1"])
+@pytest.mark.parametrize("name", DECODERS)
+def test_any_decoder_says_what_it_says_itself(family, tiny_decoder, tmp_path, name, layers):
+    """Losses of the bare model, and gradients through the output layer whether it is apart or not."""
+    kind, over, apart = DECODERS[name]
+    sizes = {"vocab_size": 16, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes |= {"intermediate_size": 48, "max_position_embeddings": 32, "eos_token_id": 2, "pad_token_id": 0}
+    if name != "neox":
+        sizes["num_key_value_heads"] = 2
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(kind(**sizes, **over, initializer_range=0.3))
+    model.eval().save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_decoder).save_pretrained(tmp_path)
+    config = family("causal")
+    config["model"] = {"name": str(tmp_path), "revision": None, "max_length": 12}
+    targets = ["query_key_value"] if name == "neox" else ["q_proj", "v_proj"]
+    config["method"] |= {"layers": layers, "targets": targets}
+    problem = CausalProblem(config)
+    assert (problem.head is not None) == apart
+    assert (problem.frozen is not None) == (layers == "top-1")
+    theta = random_theta(problem)
+    for key, value in theta.items():
+        if key.endswith("B"):
+            value.data.zero_()
+    rows = torch.arange(RUNS * 3).view(RUNS, 3)
+    losses = problem.losses(theta, rows, None, DropoutKey(torch.arange(RUNS), 0))
+    ids, answers = problem.ids["train"][rows.flatten()], problem.answers["train"][rows.flatten()]
+    with torch.no_grad():
+        logits = model(input_ids=ids).logits[:, problem.first :]
+    nats = torch.nn.functional.cross_entropy(logits.transpose(1, 2), answers, reduction="none")
+    wanted = (nats.sum(1) / (answers >= 0).sum(1)).view(rows.shape)
+    torch.testing.assert_close(losses, wanted, rtol=2e-5, atol=2e-6)
+    grads = torch.autograd.grad(losses.sum(), [v for k, v in theta.items() if k.endswith("B")])
+    assert all(g.abs().max() > 0 for g in grads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ INPUTS = {"ids": "input_ids", "mask": "attention_mask", "types": "token_type_ids
 def settle(model: Any, machine: Machine) -> None:
     """Put a model on the machine, without the pooler, which nothing here reads.
 
-    On a CPU bf16 attention is computed by plain products: torch's fused kernel takes six times as
+    On a CPU bf16 attention is computed by plain products: torch's fused kernel takes two to six times as
     long there backwards.
     """
     if getattr(model, "pooler", None) is not None:
@@ -64,7 +65,12 @@ class LoraClassification:
         settle(model, machine)
         rule = lora_config(method, model)
         target_names(model, rule)  # a fault in targets shows before anything is computed
-        self.tokens = {INPUTS[k]: tensors[k].to(torch.int64) for k in INPUTS if k in tensors}
+        taken = inspect.signature(model.forward).parameters
+        self.tokens = {
+            name: tensors[k].to(torch.int64)
+            for k, name in INPUTS.items()
+            if k in tensors and (name in taken or name != "token_type_ids")
+        }
         self.frozen: Frozen | None = None
         layer = below(model, method)
         few = self._on({k: v[:CHECKED] for k, v in self.tokens.items()})
