@@ -171,3 +171,25 @@ def test_outputs_are_of_all_validation_examples_where_there_are_few():
         **RAW["tasks"]["bbc_topics"]["data"], "val": 20}}}))  # fmt: skip
     assert config.stage_config(resolved, "mine", "train")["outputs"] == {"examples": 20}
     assert config.stage_config(resolved, "mine", "risk")["outputs"] == {"components": 8}
+
+
+@pytest.mark.parametrize("width", [1, 0, True, "all", 2.5, None])
+def test_a_bank_is_auto_or_two_and_more(width):
+    made = raw()
+    made["tasks"]["bbc_topics"]["bank"] = width
+    with pytest.raises(InputError, match=r"tasks\.bbc_topics\.bank: .*write auto, or a whole number of 2"):
+        config.resolve(made)
+
+
+@pytest.mark.parametrize(("device", "good"), [("cuda:1", True), ("cpu", True), ("gpu", False), (0, False)])
+def test_the_device_is_named_and_part_of_no_stage(device, good):
+    made = raw()
+    made["device"] = device
+    if not good:
+        with pytest.raises(InputError, match=r"device: .*write auto, cpu, cuda or cuda:N"):
+            config.resolve(made)
+        return
+    for stage in ("prepare", "train", "fork"):
+        ours = config.stage_config(config.resolve(made), "movie_polarity", stage)
+        assert ours == config.stage_config(config.resolve(RAW), "movie_polarity", stage)
+        assert "device" not in ours

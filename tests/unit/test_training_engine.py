@@ -8,6 +8,7 @@ import torch
 from trained import files_of, same
 
 from prehoc.errors import InputError
+from prehoc.provenance import counted
 from prehoc.tasks.machine import CPU, Machine
 from prehoc.training import engine, forks, loop, plan, problems, width
 
@@ -210,3 +211,10 @@ def test_runs_are_cut_at_multiples_of_the_width(family):
     group = plan.Group.filled(draws[:2], 4, [(1, 0), (1, 1)])
     assert ([d.seed for d in group.draws], group.real) == ([3, 4, 4, 4], 2)
     assert group.begun() == [(1, 0), (1, 1), (1, 1), (1, 1)]
+
+
+def test_equal_records_are_counted_as_one():
+    cpu, gpu = {"device": "cpu", "threads": 1}, {"threads": 1, "device": "cuda"}
+    found = counted([cpu, gpu, dict(reversed(cpu.items()))])
+    assert found == [{"jobs": 2, **cpu}, {"jobs": 1, **gpu}]
+    assert counted([]) == []

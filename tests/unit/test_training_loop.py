@@ -18,6 +18,8 @@ from prehoc.training.bank import Bank
     [
         ("head", {"method__dropout": 0.1}),
         ("head", {"optimiser__name": "sgd", "optimiser__momentum": 0.9}),
+        ("head", {"optimiser__name": "lion"}),
+        ("head", {"optimiser__name": "adafactor"}),
         ("top", {"method__dropout": 0.1}),
         ("lora", {"method__dropout": 0.1, "method__lora_dropout": 0.1}),
         ("any", {"method__dropout": 0.1, "method__lora_dropout": 0.1}),
@@ -92,10 +94,15 @@ def test_a_drawn_batch_size_is_that_batch_size(family, factor):
 
 
 # ------------------------------------------------------------------------------------- failures
-@pytest.mark.parametrize(("name", "rate"), [("top", 1e30), ("lora", 1e30), ("head", 1e39)])
-def test_a_diverging_run_is_frozen_and_recorded_and_the_others_untouched(family, factor, name, rate):
-    calm = train(family(name, population={"learning_rate": factor(choice=[1e-2, 1e-2])}), range(8), "a")
-    config = family(name, population={"learning_rate": factor(choice=[1e-2, rate])})
+@pytest.mark.parametrize(
+    ("name", "rate", "rule"),
+    [("top", 1e30, "adamw"), ("lora", 1e30, "adamw"), ("head", 1e39, "adamw"), ("head", 1e30, "lion")],
+)
+def test_a_diverging_run_is_frozen_and_recorded_and_the_others_untouched(family, factor, name, rate, rule):
+    law = {"learning_rate": factor(choice=[1e-2, 1e-2])}
+    calm = train(family(name, population=law, optimiser__name=rule), range(8), "a")
+    law = {"learning_rate": factor(choice=[1e-2, rate])}
+    config = family(name, population=law, optimiser__name=rule)
     wild = train(config, range(8), "b")
     draws = plan.drawn(config, problems.build(config), range(8))
     lost = [d.seed for d in draws if d.lr > 1]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from trained import files_of, same, train, value
 
+from prehoc.tasks.machine import Machine
 from prehoc.training import checkpoint, loop, problems
 
 
@@ -143,6 +145,11 @@ def test_what_a_checkpoint_is_keyed_on(family, texts_file, tmp_path):
         assert where(config | {block: config[block] | {key: new}}) != base
     assert where(config | {"seed": 2}) != base
     assert where(config | {"bank": 8}) != base
+    machines = [
+        Machine(torch.device(d), p) for d, p in (("cpu", "fp32"), ("cpu", "bf16"), ("cuda", "fp32"))
+    ]
+    folders = {checkpoint.folder(config, "w", checkpoint.protocol(m)) for m in machines}
+    assert len(folders) == 3
     before = where(other)
     lines = Path(texts_file).read_text().splitlines()
     copy.write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")

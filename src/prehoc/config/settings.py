@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from prehoc.config.blocks import Block, Count, Positive
 from prehoc.config.task import MIN_BLOCKS, MIN_RUNS, Task
+
+DEVICES = r"^(auto|cpu|cuda(:[0-9]+)?)$"
 
 
 class Risk(Block):
@@ -168,10 +171,7 @@ class Config(Block):
     seeds: Annotated[int, Field(ge=MIN_RUNS)] | None
     only: list[str] | None = Field(description="names of the tasks to run; null: all enabled ones")
     store: str
-    device: str = Field(
-        pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$",
-        description="auto: a CUDA GPU if there is one, or the CPU",
-    )
+    device: str = Field(pattern=DEVICES, description="auto: a CUDA GPU if there is one, or the CPU")
     defaults: dict[str, dict[str, Any]]
     tasks: dict[str, Task]
     risk: Risk
@@ -179,6 +179,13 @@ class Config(Block):
     figures: Figures
     sources: Sources
     benchmark: Benchmark
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        if not isinstance(value, str) or not re.match(DEVICES, value):
+            raise ValueError(f"{value!r}: write auto, cpu, cuda or cuda:N")
+        return value
 
     def enabled(self) -> list[str]:
         """Names of the tasks that are run, in the file's order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from prehoc.config.blocks import (
     Arithmetic,
@@ -59,6 +59,14 @@ class Task(Block):
         list[Literal["init", "order", "dropout", "label_noise", "subset", "population", "target"]],
         Field(max_length=5),
     ] = Field(description="two to five that are crossed, for variance by source; []: independent runs")
+
+    @field_validator("bank", mode="before")
+    @classmethod
+    def _width(cls, value: Any) -> Any:
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 2
+        if value != "auto" and not whole:
+            raise ValueError(f"{value!r}: write auto, or a whole number of 2 or more")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Task:

@@ -37,7 +37,8 @@ class DropoutKey:
 class Problem(Protocol):
     """A task with its data, seen by the loop as a function of stacked parameters.
 
-    `theta` maps a parameter's name to a tensor [S, *shape]; rows are row numbers within a split.
+    `theta` maps a parameter's name to a tensor [S, *shape]; rows are row numbers within a split. A problem
+    whose tensors change their shapes from step to step says so by an attribute `static_shapes = False`.
     """
 
     parameters: list[Parameter]

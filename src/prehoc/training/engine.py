@@ -65,13 +65,18 @@ class Engine:
                 self._halve()
                 left.insert(0, part)
                 made = None
-            if made is None:  # out here the error is gone, and with it what it held
-                gc.collect()
-                if self.machine.device.type == "cuda":
-                    torch.cuda.empty_cache()
-                continue
-            self.widths.add(self.width)
-            yield part, made
+            self._tidy(made is None)  # out here the error is gone, and with it what it held
+            if made is not None:
+                self.widths.add(self.width)
+                yield part, made
+
+    def _tidy(self, short: bool) -> None:
+        """Free a bank that is done: on a GPU its recorded step refers to it, and it to that."""
+        gpu = self.machine.device.type == "cuda"
+        if gpu or short:
+            gc.collect()
+        if gpu and short:
+            torch.cuda.empty_cache()
 
     def _halve(self) -> None:
         if self.width <= MIN_WIDTH:
