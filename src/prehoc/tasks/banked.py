@@ -1,13 +1,14 @@
 """Parts of a transformer layer for many runs at once, on rows of tokens: a frozen base, adapters a run.
 
 Gradients are written out by hand where that saves work: no gradient for frozen weights, attention by
-groups of equal length, the feed-forward part in blocks that stay in the processor's cache.
+groups of equal length, what lies above it in blocks of rows that stay in the processor's cache.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 
 from prehoc.tasks.ragged import Group
 
-BLOCK = 512  # rows that pass through the feed-forward part at a time
+BLOCK = 512  # rows that pass through a layer's upper part at a time
 Offsets = list[int]
 
 
@@ -103,8 +104,13 @@ class Attention(torch.autograd.Function):
     """Softmax attention of rows [N, 3H] (query, key, value) to rows [N, H], group by group."""
 
     @staticmethod
-    def forward(ctx: Any, qkv: torch.Tensor, groups: list[Group], heads: int) -> torch.Tensor:
-        """Context rows [N, H] (Vaswani et al. 2017, eq. 1, a head at a time)."""
+    def forward(
+        ctx: Any, qkv: torch.Tensor, groups: list[Group], heads: int, key_moves: bool
+    ) -> torch.Tensor:
+        """Context rows [N, H] (Vaswani et al. 2017, eq. 1, a head at a time).
+
+        Where no key is to learn (not `key_moves`), its gradient is left out: it comes back as zero.
+        """
         count, wide = qkv.shape
         width = wide // (3 * heads)
         context = qkv.new_empty(count, wide // 3)
@@ -120,16 +126,16 @@ class Attention(torch.autograd.Function):
             context.view(-1, width).index_copy_(0, group.parts(1, heads), flat)
             kept += [parts, share]
         ctx.save_for_backward(*kept)
-        ctx.rest = (groups, heads, qkv.shape)
+        ctx.rest = (groups, heads, qkv.shape, key_moves)
         return context
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
         """The gradient of the rows [N, 3H]."""
-        groups, heads, shape = ctx.rest
+        groups, heads, shape, key_moves = ctx.rest
         width = shape[1] // (3 * heads)
         grad = grads[0].contiguous().view(-1, width)
-        d_qkv = grad.new_empty(shape)
+        d_qkv = grad.new_empty(shape) if key_moves else grad.new_zeros(shape)
         for i, group in enumerate(groups):
             parts, share = ctx.saved_tensors[2 * i : 2 * i + 2]
             n, length = group.rows.shape
@@ -140,10 +146,13 @@ class Attention(torch.autograd.Function):
             d_scores = spread_backward(torch.bmm(d_mixed, value.transpose(1, 2)), share)
             d_scores.mul_(1 / math.sqrt(width))
             torch.bmm(d_scores, key, out=d_parts[0])
-            torch.bmm(d_scores.transpose(1, 2), query, out=d_parts[1])
+            if key_moves:
+                torch.bmm(d_scores.transpose(1, 2), query, out=d_parts[1])
+            else:
+                d_parts[1].zero_()
             flat = d_parts.view(-1, width).to(d_qkv.dtype)
             d_qkv.view(-1, width).index_copy_(0, group.parts(3, heads), flat)
-        return d_qkv, None, None
+        return d_qkv, None, None, None
 
 
 def spread(scores: torch.Tensor, mask: torch.Tensor | None, sequences: int) -> torch.Tensor:
@@ -207,38 +216,68 @@ def blocks(rows: int) -> list[slice]:
     return [slice(rows * i // count, rows * (i + 1) // count) for i in range(count)]
 
 
-class FeedForward(torch.autograd.Function):
-    """activation(x W1^T + b1) W2^T + b2 with frozen weights, a block of rows at a time."""
+Pair = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A layer's frozen weights above its attention, each (weight, bias), and what goes between them."""
+
+    attended: Pair
+    attended_norm: Pair
+    inner: Pair
+    outer: Pair
+    norm: Pair
+    eps: float
+    activation: Callable[[torch.Tensor], torch.Tensor]
+
+
+class Above(torch.autograd.Function):
+    """A layer above its attention, all of it frozen: a block of rows at a time passes through every step.
+
+    With c the context and x the layer's input: y = norm(x + W_o c), then norm(y + W_2 act(W_1 y)).
+    """
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: torch.Tensor,
-        first: tuple[torch.Tensor, torch.Tensor],
-        second: tuple[torch.Tensor, torch.Tensor],
-        activation: Callable[[torch.Tensor], torch.Tensor],
-    ) -> torch.Tensor:
+    def forward(ctx: Any, context: torch.Tensor, x: torch.Tensor, frozen: Frozen) -> torch.Tensor:
         """Outputs [N, H] of rows [N, H]."""
-        inner = x.new_empty(len(x), len(first[0]))
-        outputs = torch.empty_like(x)
+        shape = (x.shape[1],)
+        first, second, outputs = (torch.empty_like(x) for _ in range(3))  # what enters each norm
+        inner = x.new_empty(len(x), len(frozen.inner[0]))
+        moments = []
         for rows in blocks(len(x)):
-            torch.addmm(first[1], x[rows], first[0].t(), out=inner[rows])
-            torch.addmm(second[1], activation(inner[rows]), second[0].t(), out=outputs[rows])
-        ctx.save_for_backward(inner)
-        ctx.rest = (first, second, activation)
+            torch.addmm(frozen.attended[1], context[rows], frozen.attended[0].t(), out=first[rows])
+            first[rows] += x[rows]
+            y, mean, scale = torch.native_layer_norm(first[rows], shape, *frozen.attended_norm, frozen.eps)
+            torch.addmm(frozen.inner[1], y, frozen.inner[0].t(), out=inner[rows])
+            act = frozen.activation(inner[rows])
+            torch.addmm(frozen.outer[1], act, frozen.outer[0].t(), out=second[rows])
+            second[rows] += y
+            made = torch.native_layer_norm(second[rows], shape, *frozen.norm, frozen.eps)
+            outputs[rows] = made[0]
+            moments += [mean, scale, made[1], made[2]]
+        ctx.save_for_backward(first, inner, second, *moments)
+        ctx.frozen = frozen
         return outputs
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
-        """The gradient of x."""
-        (inner,) = ctx.saved_tensors
-        first, second, activation = ctx.rest
-        grad = grads[0]
-        d_x = torch.empty_like(grad)
-        for rows in blocks(len(grad)):
-            d_act = torch.mm(grad[rows], second[0])
-            torch.mm(slope(activation, inner[rows], d_act), first[0], out=d_x[rows])
-        return d_x, None, None, None
+        """Gradients of the context and of x."""
+        first, inner, second, *moments = ctx.saved_tensors
+        frozen = ctx.frozen
+        grad = grads[0].contiguous()
+        shape, only = (grad.shape[1],), [True, False, False]
+        d_context, d_x = torch.empty_like(grad), torch.empty_like(grad)
+        back = torch.ops.aten.native_layer_norm_backward
+        for i, rows in enumerate(blocks(len(grad))):
+            low, high = moments[4 * i : 4 * i + 2], moments[4 * i + 2 : 4 * i + 4]
+            d_second = back(grad[rows], second[rows], shape, *high, *frozen.norm, only)[0]
+            d_inner = slope(frozen.activation, inner[rows], torch.mm(d_second, frozen.outer[0]))
+            d_y = torch.addmm(d_second, d_inner, frozen.inner[0])
+            d_first = back(d_y, first[rows], shape, *low, *frozen.attended_norm, only)[0]
+            torch.mm(d_first, frozen.attended[0], out=d_context[rows])
+            d_x[rows] = d_first
+        return d_context, d_x if ctx.needs_input_grad[1] else None, None
 
 
 def slope(

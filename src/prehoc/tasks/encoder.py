@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from prehoc.tasks.banked import Attention, Down, FeedForward, Read, Up
+from prehoc.tasks.banked import Above, Attention, Down, Frozen, Read, Up
 from prehoc.tasks.machine import Machine
 from prehoc.tasks.problem import DropoutKey, Theta, dropout_rows, row_keys
 from prehoc.tasks.ragged import Layout
@@ -132,6 +132,20 @@ class Encoder:
                 parts = [self.weights[f"layer.{i}.{m}.{end}"] for m in MODULES[:3]]
                 self.weights[f"layer.{i}.qkv.{end}"] = torch.cat(parts)
 
+        norms = ("attention.output.LayerNorm", "output.LayerNorm")
+        self.frozen = {
+            i: Frozen(
+                self._pair(i, MODULES[3]),
+                self._pair(i, norms[0]),
+                self._pair(i, MODULES[4]),
+                self._pair(i, MODULES[5]),
+                self._pair(i, norms[1]),
+                self.eps,
+                self.activation,
+            )
+            for i in range(self.lowest, self.depth)
+        }
+
     def _pair(self, layer: int, module: str) -> tuple[torch.Tensor, torch.Tensor]:
         return (
             self.weights[f"layer.{layer}.{module}.weight"],
@@ -165,7 +179,9 @@ class Encoder:
         names = [f"encoder.layer.{layer}.{m}" for m in MODULES]
         qkv = self.projections(x, layer) if qkv is None else qkv
         qkv = adapters.add(qkv, names[:3], x, where, where.offsets)
-        context = Attention.apply(qkv, where.groups, self.heads)
+        # Into the lowest layer's frozen input no gradient flows: of its key only an adapter's counts.
+        key_moves = layer > self.lowest or adapters.has(names[1])
+        context = Attention.apply(qkv, where.groups, self.heads, key_moves)
         return self._above(context, x, layer, adapters, where, where.offsets)
 
     def _above(
@@ -179,17 +195,16 @@ class Encoder:
     ) -> torch.Tensor:
         """A layer's part above its attention, on rows of any kind."""
         names = [f"encoder.layer.{layer}.{m}" for m in MODULES]
+        if not any(adapters.has(n) for n in names[3:]):
+            made: torch.Tensor = Above.apply(context, x, self.frozen[layer])
+            return made
         mixed = F.linear(context, *self._pair(layer, MODULES[3]))
         mixed = adapters.add(mixed, names[3:4], context, where, offsets)
         attended = self._norm(mixed.add_(x), layer, "attention.output.LayerNorm")
-        if adapters.has(names[4]) or adapters.has(names[5]):
-            inner = F.linear(attended, *self._pair(layer, MODULES[4]))
-            inner = self.activation(adapters.add(inner, names[4:5], attended, where, offsets))
-            outer = F.linear(inner, *self._pair(layer, MODULES[5]))
-            outer = adapters.add(outer, names[5:6], inner, where, offsets)
-        else:
-            pairs = self._pair(layer, MODULES[4]), self._pair(layer, MODULES[5])
-            outer = FeedForward.apply(attended, *pairs, self.activation)
+        inner = F.linear(attended, *self._pair(layer, MODULES[4]))
+        inner = self.activation(adapters.add(inner, names[4:5], attended, where, offsets))
+        outer = F.linear(inner, *self._pair(layer, MODULES[5]))
+        outer = adapters.add(outer, names[5:6], inner, where, offsets)
         return self._norm(outer.add_(attended), layer, "output.LayerNorm")
 
     def _first(self, x: torch.Tensor, layer: int, adapters: Adapters, where: Layout) -> torch.Tensor:
