@@ -193,3 +193,34 @@ def test_the_device_is_named_and_part_of_no_stage(device, good):
         ours = config.stage_config(config.resolve(made), "movie_polarity", stage)
         assert ours == config.stage_config(config.resolve(RAW), "movie_polarity", stage)
         assert "device" not in ours
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "says"),
+    [
+        ("movie_polarity_head", {"method": {"lora_dropout": 0.1}}, "lora_dropout acts on adapters"),
+        ("modular_addition", {"method": {"lora_dropout": 0.1}}, "lora_dropout acts on adapters"),
+        ("modular_addition", {"precision": "bf16"}, "modular_arithmetic has none; set it to fp32"),
+        ("synthetic_noise", {"precision": "bf16"}, "synthetic has none"),
+        ("bbc_topics", {"precision": "fp16"}, "'fp32' or 'bf16'"),
+        ("bbc_topics", {"optimiser": {"name": "adam"}}, "'adamw', 'sgd', 'adafactor' or 'lion'"),
+    ],
+)
+def test_what_a_kind_of_task_has_not_is_refused(task, change, says):
+    made = raw()
+    for key, value in change.items():
+        block = made["tasks"][task]
+        block[key] = {**block.get(key, {}), **value} if isinstance(value, dict) else value
+    with pytest.raises(InputError, match=says):
+        config.resolve(made)
+
+
+@pytest.mark.parametrize("name", ["laptop-1500.yaml", "addition_smollm2.yaml", "ci.yaml"])
+def test_shipped_configs_hold(name):
+    made = config.load(ROOT / "config" / name, ROOT / "config.yaml")
+    for task in made.enabled():
+        config.stage_config(made, task, "risk")
+    if name == "laptop-1500.yaml":
+        packaged = [t for t in made.enabled() if made.tasks[t].model.name.startswith("packaged:")]
+        assert len(packaged) == 4
+        assert all(made.tasks[t].runs == 1500 and made.tasks[t].method.kind == "lora" for t in packaged)

@@ -102,6 +102,10 @@ class Task(Block):
             raise ValueError("modular_arithmetic trains from scratch: set method.kind to full")
         if self.kind == "causal_arithmetic" and self.method and self.method.kind != "lora":
             raise ValueError("causal_arithmetic trains adapters: set method.kind to lora")
+        if self.method and self.method.lora_dropout and self.method.kind != "lora":
+            raise ValueError("method.lora_dropout acts on adapters, and method.kind is not lora; set it to 0")
+        if self.precision == "bf16" and self.kind in ("modular_arithmetic", "synthetic"):
+            raise ValueError(f"precision is that of a frozen base, and {self.kind} has none; set it to fp32")
         if self.data is not None:
             texts = [self.data.text] if isinstance(self.data.text, str) else self.data.text
             if self.data.label in texts:
@@ -140,7 +144,7 @@ class Task(Block):
         has = {
             "init": True,
             "order": True,
-            "dropout": self.method is not None and self.method.dropout > 0,
+            "dropout": self.method is not None and self.method.dropout + self.method.lora_dropout > 0,
             "label_noise": noise > 0 or "label_noise" in self.population,
             "subset": "train_subset" in self.population,
             "population": bool(set(self.population) - {"train_subset"}),

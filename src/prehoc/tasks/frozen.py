@@ -2,7 +2,7 @@
 
 They are packed: the real tokens of all examples one after another, so padding takes no room on disk
 and any padded length can be read. The file is memory-mapped. Its key is the model's weights, the
-tokens, the block, the precision and the kind of device.
+tokens, the block and the precision.
 """
 
 from __future__ import annotations
@@ -95,7 +95,6 @@ def frozen_states(
         "tokens": sha.hexdigest()[:16],
         "layer": layer,
         "precision": machine.precision,
-        "device": machine.device.type,
     }
 
     def build() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
