@@ -199,7 +199,7 @@ def test_the_device_is_named_and_part_of_no_stage(device, good):
     ("task", "change", "says"),
     [
         ("movie_polarity_head", {"method": {"lora_dropout": 0.1}}, "lora_dropout acts on adapters"),
-        ("modular_addition", {"method": {"lora_dropout": 0.1}}, "lora_dropout acts on adapters"),
+        ("modular_addition", {"method": {"lora_dropout": 0.1}}, "acts on adapters; set it to 0"),
         ("modular_addition", {"precision": "bf16"}, "modular_arithmetic has none; set it to fp32"),
         ("synthetic_noise", {"precision": "bf16"}, "synthetic has none"),
         ("bbc_topics", {"precision": "fp16"}, "'fp32' or 'bf16'"),
