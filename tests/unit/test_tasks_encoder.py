@@ -250,6 +250,25 @@ def test_bf16_is_near_fp32_and_keeps_what_trains_in_fp32(stage):
         assert 0 < gap < 0.1
 
 
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_a_gpus_way_gives_the_same(stage, monkeypatch, pooling):
+    """There all texts have one length, and the adapters of all runs go through one product."""
+    config = stage(method__layers="all", method__pooling=pooling, method__lora_dropout=0.2)
+    problem = problem_of(config)
+    rows = torch.randint(100, (RUNS, BATCH), generator=torch.Generator().manual_seed(0))
+    made = []
+    for way in ("cpu", "gpu"):
+        if way == "gpu":
+            problem.step = int(problem.lengths.max())
+            monkeypatch.setattr("prehoc.tasks.banked.batched", lambda x, offsets: True)
+        theta = random_theta(problem.parameters)
+        losses = problem.losses(theta, rows, problem.labels[rows], DropoutKey(torch.arange(RUNS), 0))
+        losses.sum().backward()
+        made.append([losses.detach(), *[v.grad for v in theta.values()]])
+    for a, b in zip(*made, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads Linux's list of mappings")
 def test_cached_states_are_mapped_from_the_file(stage):
     """They lie in a mapping of the store's file: nothing is read before it is used."""

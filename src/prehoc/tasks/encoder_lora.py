@@ -15,7 +15,7 @@ from prehoc.tasks.adapters import adapter_parameters
 from prehoc.tasks.encode import Encoding
 from prehoc.tasks.encoder import Adapters, Encoder, adapted_modules
 from prehoc.tasks.heads import apply_head, cross_entropy, head_parameters, judge
-from prehoc.tasks.machine import CPU, Machine
+from prehoc.tasks.machine import CPU, Machine, stays
 from prehoc.tasks.problem import DropoutKey, Parameter, Theta, dropout
 from prehoc.tasks.ragged import Layout, layout
 
@@ -38,7 +38,7 @@ class EncoderLora:
         self.scale = method["alpha"] / method["rank"]
         # A GPU wants few large kernels of one shape, a CPU no padding.
         self.step = int(self.lengths.max()) if machine.device.type == "cuda" else 1
-        self.static_shapes = machine.device.type == "cuda"
+        self.static_shapes = False  # a step's layout is made on the host: it cannot be recorded
         first, end = encoding.rows("train")
         self.labels: torch.Tensor | None = tensors["labels"][first:end].to(machine.device)
         hidden, inner = (
@@ -52,9 +52,8 @@ class EncoderLora:
             module = name.split(".", 3)[3]
             self.parameters += adapter_parameters(name, *wide.get(module, (hidden, hidden)), method["rank"])
         self.parameters += head_parameters(hidden, self.classes)
-        if machine.device.type != "cpu":
-            self.states = self.states.to(machine.device)
-            self.qkv = self.qkv.to(machine.device) if self.qkv is not None else None
+        self.states = stays(self.states, machine)
+        self.qkv = stays(self.qkv, machine) if self.qkv is not None else None
 
     def rows(self, split: str) -> int:
         """Number of examples in a split."""
@@ -65,8 +64,11 @@ class EncoderLora:
         return layout(self.starts, self.lengths, examples, self.step, self.machine.device)
 
     def _gather(self, where: Layout) -> tuple[torch.Tensor, torch.Tensor | None]:
-        qkv = self.qkv.index_select(0, where.source) if self.qkv is not None else None
-        return self.states.index_select(0, where.source), qkv
+        def take(kept: torch.Tensor) -> torch.Tensor:
+            found = kept.index_select(0, where.source.to(kept.device))
+            return found.to(self.machine.device)
+
+        return take(self.states), take(self.qkv) if self.qkv is not None else None
 
     def _pooled(
         self,

@@ -19,7 +19,7 @@ import torch
 from prehoc.config import digest
 from prehoc.errors import InputError
 from prehoc.tasks.encode import kept
-from prehoc.tasks.machine import Machine
+from prehoc.tasks.machine import Machine, stays
 from prehoc.tasks.prefix import blocks, check_cut, entering_block, truncate
 
 TOKENS = 8192  # tokens that go through the prefix at a time
@@ -113,14 +113,5 @@ def frozen_states(
         return {"states": packed, "starts": starts, "counts": counts}, key
 
     held = kept(store / "encodings" / f"{digest(key)}.safetensors", build)
-    return on_device(Frozen(**{k: held.tensors[k] for k in ("states", "starts", "counts")}), machine)
-
-
-def on_device(frozen: Frozen, machine: Machine) -> Frozen:
-    """The states on a GPU where they take at most half of its free memory; else memory-mapped here."""
-    if machine.device.type != "cuda":
-        return frozen
-    free, _ = torch.cuda.mem_get_info(machine.device)
-    if frozen.states.nbytes > free // 2:
-        return frozen
-    return Frozen(*(t.to(machine.device) for t in (frozen.states, frozen.starts, frozen.counts)))
+    states = stays(held.tensors["states"], machine)
+    return Frozen(states, *(held.tensors[k].to(states.device) for k in ("starts", "counts")))

@@ -68,3 +68,14 @@ def machine(device: str, precision: str) -> Machine:
             f"precision: this {place.type} has no bf16 arithmetic of its own; set precision: fp32"
         )
     return Machine(place, precision)
+
+
+def stays(kept: torch.Tensor, place: Machine) -> torch.Tensor:
+    """A tensor of the store where it is read from: on a GPU if it takes at most half of what is free there.
+
+    Else it stays where it is, memory-mapped, and what is read of it is moved.
+    """
+    if place.device.type != "cuda":
+        return kept.to(place.device)
+    free, _ = torch.cuda.mem_get_info(place.device)
+    return kept.to(place.device) if kept.nbytes <= free // 2 else kept

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+LONGEST = 1 << 16  # tokens of a text: rows of two texts never share a number, however they are padded
+
 
 @dataclass(frozen=True)
 class Group:
@@ -73,7 +75,7 @@ def layout(
     sequence = np.repeat(np.arange(len(flat)), padded)
     place = np.arange(total) - begin[sequence]
     source = starts[flat][sequence] + np.minimum(place, length[sequence] - 1)
-    within = (sequence % batch) * (int(lengths.max()) + step) + place
+    within = (sequence % batch) * LONGEST + place
 
     def put(values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(device)
