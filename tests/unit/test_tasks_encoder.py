@@ -18,7 +18,6 @@ from prehoc.tasks.encode import encode, pool
 from prehoc.tasks.encoder_lora import EncoderLora
 from prehoc.tasks.lora import LoraClassification
 from prehoc.tasks.problem import DropoutKey
-from prehoc.tasks.ragged import layout
 
 RUNS, BATCH = 3, 8
 TOLERANCE = {"rtol": 2e-5, "atol": 3e-6}  # fp32 sums in another order; largest seen 1.5e-6 absolute
@@ -260,7 +259,7 @@ def test_a_gpus_way_gives_the_same(stage, monkeypatch, pooling):
     for way in ("cpu", "gpu"):
         if way == "gpu":
             problem.step = int(problem.lengths.max())
-            monkeypatch.setattr("prehoc.tasks.banked.batched", lambda x, offsets: True)
+            monkeypatch.setattr("prehoc.tasks.low_rank.batched", lambda x, offsets: True)
         theta = random_theta(problem.parameters)
         losses = problem.losses(theta, rows, problem.labels[rows], DropoutKey(torch.arange(RUNS), 0))
         losses.sum().backward()
@@ -303,27 +302,3 @@ def test_a_model_with_a_hidden_part_is_refused(stage, tiny_encoder, monkeypatch)
     monkeypatch.setattr(BertIntermediate, "forward", lambda self, x: 1.1 * real(self, x))
     with pytest.raises(InputError, match="BertModel differs from a plain encoder"):
         encode(stage(), None)
-
-
-@pytest.mark.parametrize("step", [1, 4])
-def test_a_layout_holds_every_token_once(step):
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(1, 9, 30)
-    starts = np.cumsum(lengths) - lengths
-    examples = rng.integers(0, 30, (3, 5))
-    where = layout(starts, lengths, examples, step, torch.device("cpu"))
-    flat = examples.ravel()
-    real = where.real.numpy() if where.real is not None else np.ones(len(where.source), bool)
-    wanted = np.concatenate([starts[e] + np.arange(lengths[e]) for e in flat])
-    assert where.source.numpy()[real].tolist() == wanted.tolist()
-    assert where.source.numpy()[where.first.numpy()].tolist() == starts[flat].tolist()
-    assert where.offsets[0] == 0
-    assert where.offsets[-1] == len(where.source)
-    assert len(set(zip(where.run_of_row.tolist(), where.within.tolist(), strict=True))) == len(where.source)
-    seen = np.concatenate([g.rows.numpy().ravel() for g in where.groups])
-    assert sorted(seen.tolist()) == list(range(len(where.source)))
-    for group in where.groups:
-        assert (group.rows.shape[1] % step) == 0
-        hidden = 0 if group.mask is None else int((group.mask < 0).sum())
-        own = lengths[flat[group.sequences.numpy()]]
-        assert hidden == group.rows.numel() - own.sum()

@@ -6,12 +6,15 @@ CUDA takes no fake CUDA tensor into an indexing, so the stand-in is a device tha
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from prehoc.tasks.encoder import Encoder
 from prehoc.tasks.heads import HeadProblem
 from prehoc.tasks.machine import Machine
 from prehoc.tasks.modular import ModularProblem
@@ -68,7 +71,7 @@ def test_a_head_is_trained_on_its_device(family, name):
     with FakeTensorMode():
         tensors = {k: elsewhere(*t.shape, dtype=t.dtype) for k, t in known.encoding.tensors.items()}
         encoding = dataclasses.replace(known.encoding, tensors=tensors)
-        a_step(HeadProblem(encoding, config["method"]), config["optimiser"])
+        a_step(HeadProblem(encoding, config["method"], Machine(ELSEWHERE, "fp32")), config["optimiser"])
 
 
 def test_dropout_masks_are_made_where_the_states_lie(fake):
@@ -88,3 +91,38 @@ def test_a_bank_starts_and_is_kept_across_devices(family, fake):
     setting = problems.Setting(problem, [], None, "", {}, {}, Machine(ELSEWHERE, "fp32"))
     assert setting.machine.device == ELSEWHERE
     assert plan.widest(config) == 8
+
+
+def moved(value):
+    """Tensors inside a value as fake ones elsewhere."""
+    if isinstance(value, torch.Tensor):
+        return elsewhere(*value.shape, dtype=value.dtype)
+    if dataclasses.is_dataclass(value):
+        return dataclasses.replace(
+            value, **{f.name: moved(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+        )
+    return [moved(v) for v in value] if isinstance(value, list) else {} if value == {} else value
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1])
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_the_packed_encoder_is_computed_on_its_device(family, pooling, rate):
+    config = family("lora", method__lora_dropout=rate)
+    config["method"]["pooling"] = pooling
+    known = problems.build(config).problem
+    known.step = int(known.lengths.max())
+    where = known._layout(np.arange(12).reshape(3, 4))
+    plain = {k: v for k, v in known.encoding.tensors.items() if k.startswith("layer.")}
+    machine = Machine(ELSEWHERE, "fp32")
+    with FakeTensorMode():
+        problem = copy.copy(known)
+        problem.machine = machine
+        problem.encoder = Encoder({k: moved(v) for k, v in plain.items()}, known.encoding.meta, machine)
+        theta = {p.name: elsewhere(3, *p.shape).requires_grad_() for p in known.parameters}
+        given = (elsewhere(len(where.source), 32), elsewhere(len(where.source), 96))
+        key = DropoutKey(torch.zeros(3, dtype=torch.int64, device=ELSEWHERE), 3)
+        pooled = problem._pooled(theta, moved(where), given, key)
+        pooled.sum().backward()
+        assert pooled.shape == (3, 4, 32)
+        grads = [v.grad for k, v in theta.items() if not k.startswith("head")]
+        assert {str(g.device) for g in grads} == {"lazy:0"}

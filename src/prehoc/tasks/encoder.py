@@ -16,7 +16,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from prehoc.tasks.banked import Above, Attention, Down, Frozen, Read, Up
+from prehoc.tasks.banked import Above, Attention, Frozen, Read
+from prehoc.tasks.low_rank import Down, Up
 from prehoc.tasks.machine import Machine
 from prehoc.tasks.problem import DropoutKey, Theta, dropout_rows, row_keys
 from prehoc.tasks.ragged import Layout

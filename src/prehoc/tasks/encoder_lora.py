@@ -81,13 +81,12 @@ class EncoderLora:
         adapters = Adapters(theta, self.scale, self.lora_rate, key)
         states = self.encoder.run(*given, adapters, where, self.read_first).float()
         if not self.read_first:
-            states = states if where.real is None else states * where.real[:, None]
+            real = states.new_ones(len(states)) if where.real is None else where.real.to(states.dtype)
             count = len(where.first)
-            share = 1.0 / torch.bincount(
-                where.sequence_of_row, None if where.real is None else where.real.float(), count
-            ).to(states.dtype)
-            summed = states.new_zeros(count, states.shape[1]).index_add(0, where.sequence_of_row, states)
-            states = summed * share[:, None]
+            summed = states.new_zeros(count, states.shape[1]).index_add(
+                0, where.sequence_of_row, states * real[:, None]
+            )
+            states = summed / real.new_zeros(count).index_add(0, where.sequence_of_row, real)[:, None]
         return states.view(where.runs, -1, states.shape[1])
 
     def losses(
