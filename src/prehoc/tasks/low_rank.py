@@ -1,4 +1,4 @@
-"""Adapters of many runs on rows of tokens: each run's rows through its own low-rank pair (Hu et al. 2021)."""
+"""Adapters of many runs on rows of tokens: each run's rows through its low-rank pair (Hu et al. 2021)."""
 
 from __future__ import annotations
 
