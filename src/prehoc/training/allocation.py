@@ -11,15 +11,20 @@ import ctypes
 import platform
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
-_KEPT = 1 << 30  # bytes: blocks below it are taken from the heap, and the heap's free top is kept
+_KEPT = (
+    1 << 30
+) - 1  # bytes: blocks below it are taken from the heap, and twice that of its free top is kept
 
 
-def keep_freed_blocks() -> bool:
-    """Ask the C library to keep what is freed; True if it is glibc on Linux and agreed."""
+def keep_freed_blocks(below: int = _KEPT) -> bool:
+    """Ask the C library to keep freed blocks below so many bytes; True if it is glibc on Linux and agreed.
+
+    32 MB is what glibc comes to by itself in a process that frees such blocks.
+    """
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    return bool(mallopt(_MMAP_THRESHOLD, _KEPT)) and bool(mallopt(_TRIM_THRESHOLD, _KEPT))
+    return bool(mallopt(_MMAP_THRESHOLD, below)) and bool(mallopt(_TRIM_THRESHOLD, 2 * below))
