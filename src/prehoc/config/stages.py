@@ -186,10 +186,15 @@ def fork_depths(task: Task) -> list[int]:
 
 
 def fork_parts(task: Task) -> list[list[int]]:
-    """The depths that each fork job handles: all of a head's, which is cheap, else one a job."""
+    """The depths that each fork job handles: all of a head's, which is cheap, else one a job.
+
+    The horizon, where nothing is trained, goes with the last depth before it.
+    """
     depths = fork_depths(task)
     cheap = task.method is not None and task.method.kind == "head"
-    return [depths] if cheap and depths else [[d] for d in depths]
+    if cheap and depths:
+        return [depths]
+    return [[d] for d in depths[:-2]] + ([depths[-2:]] if depths else [])
 
 
 def digest(payload: Any) -> str:
