@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModel
 
 from prehoc.errors import InputError
-from prehoc.tasks import encoder
+from prehoc.tasks import encoder, products
 from prehoc.tasks.encode import encode, pool
 from prehoc.tasks.encoder_lora import EncoderLora
 from prehoc.tasks.lora import LoraClassification
@@ -302,3 +302,23 @@ def test_a_model_with_a_hidden_part_is_refused(stage, tiny_encoder, monkeypatch)
     monkeypatch.setattr(BertIntermediate, "forward", lambda self, x: 1.1 * real(self, x))
     with pytest.raises(InputError, match="BertModel differs from a plain encoder"):
         encode(stage(), None)
+
+
+@pytest.mark.parametrize("by_onednn", [True, False])
+def test_either_library_gives_a_row_the_same_bits_in_any_company(monkeypatch, by_onednn):
+    """Forth and back, for 4 to 600 rows at any place; and both libraries agree to rounding."""
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("torch without oneDNN")
+    rng = torch.Generator().manual_seed(0)
+    weight, bias = torch.randn(96, 40, generator=rng), torch.randn(96, generator=rng)
+    monkeypatch.setattr(products, "_by_onednn", lambda: by_onednn)
+    layer = products.linear(weight, bias)
+    assert (layer.turned is not None) == by_onednn
+    x, grad = torch.randn(700, 40, generator=rng), torch.randn(700, 96, generator=rng)
+    forth, back = layer.forth(x), layer.back(grad)
+    torch.testing.assert_close(forth, x @ weight.T + bias, rtol=1e-5, atol=2e-5)
+    torch.testing.assert_close(back, grad @ weight, rtol=1e-5, atol=2e-5)
+    for count, first in [(4, 0), (5, 3), (17, 64), (100, 1), (511, 7), (600, 99)]:
+        rows = slice(first, first + count)
+        assert torch.equal(layer.forth(x[rows]), forth[rows])
+        assert torch.equal(layer.back(grad[rows]), back[rows])

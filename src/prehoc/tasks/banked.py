@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from prehoc.tasks.products import Linear
 from prehoc.tasks.ragged import Group
 
 BLOCK = 512  # rows that pass through a layer's upper part at a time
@@ -67,10 +68,10 @@ class Attention(torch.autograd.Function):
             torch.bmm(d_scores, key, out=d_parts[0])
             if key_moves:
                 torch.bmm(d_scores.transpose(1, 2), query, out=d_parts[1])
-            else:
-                d_parts[1].zero_()
-            flat = d_parts.view(-1, width).to(d_qkv.dtype)
-            d_qkv.view(-1, width).index_copy_(0, group.parts(3, heads), flat)
+            flat = d_parts.view(3, -1, width).to(d_qkv.dtype)
+            places = group.parts(3, heads).view(3, -1)
+            for part in (0, 1, 2) if key_moves else (0, 2):
+                d_qkv.view(-1, width).index_copy_(0, places[part], flat[part])
         return d_qkv, None, None, None
 
 
@@ -138,14 +139,29 @@ def blocks(rows: int) -> list[slice]:
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 
+class Through(torch.autograd.Function):
+    """x W^T + b through a frozen linear layer: no gradient for its weights."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, linear: Linear) -> torch.Tensor:
+        """Rows [N, out] of rows [N, in]."""
+        ctx.linear = linear
+        return linear.forth(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        """The gradient of x."""
+        return ctx.linear.back(grads[0].contiguous()) if ctx.needs_input_grad[0] else None, None
+
+
 @dataclass(frozen=True)
 class Frozen:
-    """A layer's frozen weights above its attention, each (weight, bias), and what goes between them."""
+    """A layer's frozen weights above its attention, and what goes between them; norms as (weight, bias)."""
 
-    attended: Pair
+    attended: Linear
     attended_norm: Pair
-    inner: Pair
-    outer: Pair
+    inner: Linear
+    outer: Linear
     norm: Pair
     eps: float
     activation: Callable[[torch.Tensor], torch.Tensor]
@@ -161,40 +177,35 @@ class Above(torch.autograd.Function):
     def forward(ctx: Any, context: torch.Tensor, x: torch.Tensor, frozen: Frozen) -> torch.Tensor:
         """Outputs [N, H] of rows [N, H]."""
         shape = (x.shape[1],)
-        first, second, outputs = (torch.empty_like(x) for _ in range(3))  # what enters each norm
-        inner = x.new_empty(len(x), len(frozen.inner[0]))
-        moments = []
+        outputs = torch.empty_like(x)
+        kept: list[torch.Tensor] = []
         for rows in blocks(len(x)):
-            torch.addmm(frozen.attended[1], context[rows], frozen.attended[0].t(), out=first[rows])
-            first[rows] += x[rows]
-            y, mean, scale = torch.native_layer_norm(first[rows], shape, *frozen.attended_norm, frozen.eps)
-            torch.addmm(frozen.inner[1], y, frozen.inner[0].t(), out=inner[rows])
-            act = frozen.activation(inner[rows])
-            torch.addmm(frozen.outer[1], act, frozen.outer[0].t(), out=second[rows])
-            second[rows] += y
-            made = torch.native_layer_norm(second[rows], shape, *frozen.norm, frozen.eps)
-            outputs[rows] = made[0]
-            moments += [mean, scale, made[1], made[2]]
-        ctx.save_for_backward(first, inner, second, *moments)
+            first = frozen.attended.forth(context[rows]).add_(x[rows])
+            y, *low = torch.native_layer_norm(first, shape, *frozen.attended_norm, frozen.eps)
+            inner = frozen.inner.forth(y)
+            second = frozen.outer.forth(frozen.activation(inner)).add_(y)
+            made, *high = torch.native_layer_norm(second, shape, *frozen.norm, frozen.eps)
+            outputs[rows] = made
+            kept += [first, *low, inner, second, *high]
+        ctx.save_for_backward(*kept)
         ctx.frozen = frozen
         return outputs
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
         """Gradients of the context and of x."""
-        first, inner, second, *moments = ctx.saved_tensors
-        frozen = ctx.frozen
+        kept, frozen = ctx.saved_tensors, ctx.frozen
         grad = grads[0].contiguous()
         shape, only = (grad.shape[1],), [True, False, False]
         d_context, d_x = torch.empty_like(grad), torch.empty_like(grad)
         back = torch.ops.aten.native_layer_norm_backward
         for i, rows in enumerate(blocks(len(grad))):
-            low, high = moments[4 * i : 4 * i + 2], moments[4 * i + 2 : 4 * i + 4]
-            d_second = back(grad[rows], second[rows], shape, *high, *frozen.norm, only)[0]
-            d_inner = slope(frozen.activation, inner[rows], torch.mm(d_second, frozen.outer[0]))
-            d_y = torch.addmm(d_second, d_inner, frozen.inner[0])
-            d_first = back(d_y, first[rows], shape, *low, *frozen.attended_norm, only)[0]
-            torch.mm(d_first, frozen.attended[0], out=d_context[rows])
+            first, mean, scale, inner, second, *high = kept[7 * i : 7 * i + 7]
+            d_second = back(grad[rows], second, shape, *high, *frozen.norm, only)[0]
+            d_inner = slope(frozen.activation, inner, frozen.outer.back(d_second))
+            d_y = frozen.inner.back(d_inner).add_(d_second)
+            d_first = back(d_y, first, shape, mean, scale, *frozen.attended_norm, only)[0]
+            d_context[rows] = frozen.attended.back(d_first)
             d_x[rows] = d_first
         return d_context, d_x if ctx.needs_input_grad[1] else None, None
 

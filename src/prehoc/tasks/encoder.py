@@ -16,10 +16,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from prehoc.tasks.banked import Above, Attention, Frozen, Read
+from prehoc.tasks.banked import Above, Attention, Frozen, Read, Through
 from prehoc.tasks.low_rank import Down, Up
 from prehoc.tasks.machine import Machine
 from prehoc.tasks.problem import DropoutKey, Theta, dropout_rows, row_keys
+from prehoc.tasks.products import linear
 from prehoc.tasks.ragged import Layout
 
 MODULES = (
@@ -133,13 +134,14 @@ class Encoder:
                 parts = [self.weights[f"layer.{i}.{m}.{end}"] for m in MODULES[:3]]
                 self.weights[f"layer.{i}.qkv.{end}"] = torch.cat(parts)
 
+        self.qkv = {i: linear(*self._pair(i, "qkv")) for i in range(self.lowest, self.depth)}
         norms = ("attention.output.LayerNorm", "output.LayerNorm")
         self.frozen = {
             i: Frozen(
-                self._pair(i, MODULES[3]),
+                linear(*self._pair(i, MODULES[3])),
                 self._pair(i, norms[0]),
-                self._pair(i, MODULES[4]),
-                self._pair(i, MODULES[5]),
+                linear(*self._pair(i, MODULES[4])),
+                linear(*self._pair(i, MODULES[5])),
                 self._pair(i, norms[1]),
                 self.eps,
                 self.activation,
@@ -155,7 +157,8 @@ class Encoder:
 
     def projections(self, x: torch.Tensor, layer: int) -> torch.Tensor:
         """The frozen query, key and value rows [N, 3H] of rows [N, H] that enter a layer."""
-        return F.linear(x, *self._pair(layer, "qkv"))
+        made: torch.Tensor = Through.apply(x, self.qkv[layer])
+        return made
 
     def _norm(self, x: torch.Tensor, layer: int, module: str) -> torch.Tensor:
         weight, bias = self._pair(layer, module)
