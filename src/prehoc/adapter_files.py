@@ -25,6 +25,7 @@ from prehoc.tasks.problem import Theta
 from prehoc.training import checkpoint
 from prehoc.training.bank import Bank
 from prehoc.training.problems import Setting, build
+from prehoc.training.width import settled
 
 PROBE = 2  # tokens on which a token classifier's head is looked at
 
@@ -65,6 +66,7 @@ def run_state(
 
     Raises InputError, saying which depths there are, if the store has no such checkpoint.
     """
+    config = settled(config, machine)
     base = checkpoint.folder(config, setting.weights, checkpoint.protocol(machine))
     kept: set[int] = set()
     for folder in sorted(base.glob("seeds_*+*")):
@@ -80,8 +82,8 @@ def run_state(
             return theta, int(state["failed_at"][seed - first])
     have = f"there are depths {', '.join(map(str, sorted(kept)))}" if kept else "the run was not trained"
     raise InputError(
-        f"--seed {seed}, --depth {depth}: no checkpoint in {config['store']}: {have}; train it with "
-        f"`prehoc train --first {seed} --end {seed + 1}` and the same --config, or name another depth"
+        f"--seed {seed}, --depth {depth}: no checkpoint in {config['store']}: {have}; name another "
+        f"depth, or run snakemake results/{config['task']}/adapters/seed_{seed:06d}, which trains it"
     )
 
 

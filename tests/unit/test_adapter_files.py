@@ -38,7 +38,9 @@ def theta_of(config, setting, seed, depth=32):
     return {k: v[None] for k, v in theta.items()}
 
 
-@pytest.mark.parametrize(("layers", "pooling"), [("all", "cls"), ("top-1", "mean"), ("all", "mean")])
+@pytest.mark.parametrize(
+    ("layers", "pooling"), [("all", "cls"), ("top-1", "cls"), ("top-1", "mean"), ("all", "mean")]
+)
 @pytest.mark.parametrize("way", ["packed", "any"])
 def test_each_run_of_an_encoder_loads_in_peft(
     stage, tiny_encoder, tmp_path, monkeypatch, layers, pooling, way
@@ -75,6 +77,13 @@ def test_each_run_of_an_encoder_loads_in_peft(
             assert torch.equal(auto(**given).logits, by_token)
         seen.append(logits)
     assert all(not torch.allclose(a, b, atol=1e-3) for a, b in itertools.pairwise(seen))
+
+
+def test_a_bank_of_its_own_width_is_found(stage, tmp_path):
+    """`bank: auto`, as most tasks have it."""
+    config = stage(bank="auto")
+    trained(config)
+    assert "run 2 at depth 32" in export(config, CPU, 2, None, tmp_path / "out")
 
 
 @pytest.mark.parametrize("layers", ["all", "top-1"])
@@ -133,7 +142,9 @@ def test_an_earlier_depth_and_what_the_card_says(stage, tmp_path):
 
 def test_what_cannot_be_exported_is_refused(stage, tmp_path):
     config = stage(method__layers="all")
-    with pytest.raises(InputError, match=r"the run was not trained; train it with `prehoc train --first 9"):
+    with pytest.raises(
+        InputError, match=r"the run was not trained; name another depth, or run snakemake .*seed_000009"
+    ):
         export(config, CPU, 9, None, tmp_path / "a")
     trained(config)
     with pytest.raises(InputError, match=r"--depth 5: no checkpoint .* there are depths 1, 4, 16, 32;"):
@@ -165,7 +176,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_architectures_load_in_peft(stage, tiny_encoder, tmp_path, name):
+def test_other_architectures_load_in_peft(any_model, stage, tiny_encoder, tmp_path, name):
     """One layer of two adapted over frozen states, random adapters and head, mean pooling."""
     kind, over, targets = OTHERS[name]
     sizes = {k: v for k, v in SIZES.items() if "dim" not in over or k in ("vocab_size", "pad_token_id")}
@@ -175,7 +186,7 @@ def test_other_architectures_load_in_peft(stage, tiny_encoder, tmp_path, name):
         hf.AutoModel.from_config(kind(**sizes, **over)).save_pretrained(folder)
     hf.AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(folder)
     config = stage(method__targets=targets, method__pooling="mean", model__name=str(folder))
-    problem = LoraClassification(encode(stage(method__layers="all", model__name=str(folder)), None), config)
+    problem = LoraClassification(encode(config, None), config)
     assert problem.frozen is not None
     rng = np.random.default_rng(0)
     theta = {

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from prehoc.errors import InputError
 from prehoc.tasks import data as data_module
@@ -302,3 +303,60 @@ def test_static_features(stage):
     entropy = -(share * np.log(share) + (1 - share) * np.log(1 - share))
     assert static["label_entropy"] == pytest.approx(entropy)
     assert static["mean_tokens"] == pytest.approx(8, abs=1)  # 3-9 words and two marks, cut at 12
+
+
+# --------------------------------------------------------------------------- what a model is fit for
+def twin(folder, to, **settings):
+    """A copy of a model's folder with other settings of its tokeniser."""
+    shutil.copytree(folder, to)
+    path = to / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    return str(to)
+
+
+def test_a_tokeniser_that_pads_on_the_left_changes_nothing(stage, tiny_encoder, tmp_path):
+    left = twin(tiny_encoder, tmp_path / "left", padding_side="left")
+    for method in ({"kind": "head", "pooling": "mean"}, {"kind": "lora", "pooling": "cls"}):
+        made = []
+        for name in (tiny_encoder, left):
+            config = stage(model__name=name)
+            config["method"] |= method
+            made.append(encode(config, None).tensors)
+        for key in ("features", "states", "qkv", "labels"):
+            assert (key in made[0]) == (key in made[1])
+            assert key not in made[0] or torch.equal(made[0][key], made[1][key])
+
+
+def test_another_tokeniser_is_another_model(tiny_encoder, tmp_path):
+    plain = {"name": tiny_encoder, "revision": None}
+    other = twin(tiny_encoder, tmp_path / "other", do_lower_case=True)
+    assert models.revision_of(plain, tiny_encoder) != models.revision_of(plain, other)
+
+
+@pytest.mark.parametrize(
+    ("length", "says"),
+    [(2, "2 tokens hold no word beside 2 marks; raise it"), (33, "has places for 32; lower it")],
+)
+def test_a_length_that_does_not_fit_is_refused(stage, length, says):
+    with pytest.raises(InputError, match=rf"model\.max_length: .*{says}"):
+        encode(stage(model__max_length=length), None)
+
+
+def test_the_first_position_of_a_decoder_is_not_read(stage, tiny_decoder):
+    config = stage(model__name=tiny_decoder, method__targets=["q_proj"])
+    with pytest.raises(InputError, match=r"method\.pooling: .*LlamaModel .*set pooling: mean"):
+        encode(config, None)
+    config["method"]["pooling"] = "mean"
+    assert "ids" in encode(config, None).tensors
+
+
+@pytest.mark.parametrize("left", ["foreign", "empty"])
+def test_a_foreign_file_in_the_store_is_made_anew(stage, left):
+    config = stage(method__kind="head")
+    whole = encode(config, None).tensors["features"].clone()
+    (kept,) = encodings(config)
+    if left == "foreign":
+        save_file({"x": torch.zeros(1)}, kept)
+    else:
+        kept.write_bytes(b"")
+    assert torch.equal(encode(config, None).tensors["features"], whole)

@@ -129,6 +129,7 @@ def test_top_k_adapts_the_layers_nearest_the_output(stage, tiny_encoder):
     [
         ({"targets": ["q_proj"]}, r"method\.targets: no module .*linear modules are named \['dense'"),
         ({"targets": ["attention"]}, r"method\.targets: .* is a BertAttention, not a linear module"),
+        ({"targets": ["query", "quary"]}, r"method\.targets: no module .*named \['quary'\]"),
         ({"layers": "top-3"}, r"method\.layers: top-3 asks for 3 layers, but BertModel has 2"),
     ],
 )

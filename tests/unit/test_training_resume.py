@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from trained import files_of, same, train, value
 
 from prehoc.tasks.machine import Machine
@@ -171,3 +172,12 @@ def test_a_failure_survives_a_resume(family, factor, advances):
     state = checkpoint.load(list(kept)[-1])
     assert set(state) == {"values", "m", "v", "failed_at", "val", "target"}
     assert ((state["failed_at"] >= 0).tolist()) == [r[-1][-1] for r in whole.values()]
+
+
+def test_a_foreign_checkpoint_is_done_again(family):
+    config = family("head")
+    whole = train(config, range(4), "a")
+    for path in files_of(config, "a"):
+        save_file({"x": torch.zeros(1)}, path)
+    again = train(config, range(4), "a")
+    assert all(same(again[s], whole[s]) for s in whole)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prehoc.commands.app import Out, StageFile, app, log, named_task, read_stage
+from prehoc.errors import InputError
 
 if TYPE_CHECKING:
     from prehoc.training.problems import Setting
@@ -37,7 +38,18 @@ def _setting(stage: dict[str, Any], device: str) -> Setting:
     from prehoc.training.problems import build
 
     with named_task(stage["task"]):
+        _writable(Path(stage["store"]))
         return build(stage, machine(device, stage["precision"]))
+
+
+def _writable(store: Path) -> None:
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        ok = os.access(store, os.W_OK | os.X_OK)
+    except OSError:
+        ok = False
+    if not ok:
+        raise InputError(f"store: {store}: cannot be written; name a folder of your own")
 
 
 @app.command()

@@ -280,11 +280,14 @@ def target_names(model: Any, config: LoraConfig) -> list[str]:
         return bool(hit)
 
     found = [n for n in modules if n and wanted(n)]
-    if not found:
+    targets = config.target_modules
+    named = [] if targets is None or isinstance(targets, str) else sorted(targets)
+    idle = [t for t in named if not any(n == t or n.endswith(f".{t}") for n in found)]
+    if not found or idle:
         known = sorted({n.rpartition(".")[2] for n, m in modules.items() if isinstance(m, nn.Linear)})
-        layers = rule.layers_to_transform
+        layers, asked = rule.layers_to_transform, idle or _shown(config)
         raise InputError(
-            f"method.targets: no module of {type(model).__name__} is named {_shown(config)} in layers: "
+            f"method.targets: no module of {type(model).__name__} is named {asked} in layers: "
             f"{'all' if layers is None else layers}; linear modules are named {known}"
         )
     for name in found:

@@ -23,14 +23,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from prehoc.config import digest
-from prehoc.errors import InputError
 from prehoc.tables import atomic
 from prehoc.tasks import data as data_module
 from prehoc.tasks import encoder, models
+from prehoc.tasks.fitness import agrees, fits, sees_ahead
 from prehoc.tasks.machine import CPU, PRECISIONS, Machine
 from prehoc.tasks.prefix import entering_block
-from prehoc.tasks.problem import DropoutKey
-from prehoc.tasks.ragged import layout
 
 FORMAT = 3  # raise it when what is kept changes
 PROJECTED = 4 << 30  # bytes on disk up to which the lowest layer's projections are kept beside its states
@@ -78,7 +76,13 @@ def kept(path: Path, build: Callable[[], tuple[dict[str, torch.Tensor], dict[str
         if path.exists():
             try:
                 return _read(path)
-            except (SafetensorError, OSError):  # truncated by a full disk or a foreign hand
+            except (
+                SafetensorError,
+                OSError,
+                KeyError,
+                TypeError,
+                ValueError,
+            ):  # a foreign hand's, or cut off
                 path.unlink(missing_ok=True)
         tensors, meta = build()
         with atomic(path) as temporary:
@@ -157,7 +161,9 @@ def _encode(
     tokeniser, model = models.load_encoder(folder, config["model"]["revision"])
     order = np.concatenate([splits[s] for s in data_module.SPLITS])
     texts: list[Any] = [rows.texts[i] for i in order]
+    tokeniser.padding_side = "right"  # some pad on the left; what is cut off or read first is real here
     length = config["model"]["max_length"]
+    fits(length, tokeniser, model)
     pairs = isinstance(texts[0], tuple)
     columns = list(zip(*texts, strict=True)) if pairs else [texts]
     tokens = tokeniser(
@@ -169,6 +175,8 @@ def _encode(
     )
     tensors: dict[str, torch.Tensor] = {"labels": torch.from_numpy(rows.labels[order])}
     mask = tokens["attention_mask"].bool()
+    if config["method"]["pooling"] == "cls":
+        sees_ahead(model, tokens)
     if cut == "tokens":
         tensors |= {"ids": tokens["input_ids"], "mask": mask}
         if "token_type_ids" in tokens:
@@ -206,7 +214,7 @@ def _encode(
         "parameters": sum(p.numel() for p in model.parameters()),
     }
     if cut == "states":
-        _agrees(model.cpu(), tokens, tensors, meta)
+        agrees(model.cpu(), tokens, tensors, meta)
     return tensors, meta
 
 
@@ -260,34 +268,6 @@ def _states(
     for i in range(key["layer"], len(layers)):
         made |= {f"layer.{i}.{k}": v.cpu() for k, v in layers[i].state_dict().items()}
     return {**made, "starts": starts, "lengths": lengths}
-
-
-@torch.inference_mode()
-def _agrees(model: Any, tokens: Any, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> None:
-    """Hold the encoder that trains against the model itself on a few examples.
-
-    Raises InputError if they differ: the model has a part that its settings do not show.
-    """
-    few = {k: v[:4] for k, v in tokens.items()}
-    theirs = model(**few).last_hidden_state[few["attention_mask"].bool()]
-    plain = {k: v for k, v in tensors.items() if k.startswith("layer.")}
-    ours = encoder.Encoder(plain, meta, CPU)
-    where = layout(
-        tensors["starts"].numpy(),
-        tensors["lengths"].numpy(),
-        np.arange(len(few["input_ids"]))[None],
-        1,
-        CPU.device,
-    )
-    none = encoder.Adapters({}, 1.0, 0.0, DropoutKey(torch.zeros(1, dtype=torch.int64), 0))
-    states = tensors["states"].float()[where.source]
-    off = float((ours.run(states, None, none, where, False) - theirs).abs().max())
-    near = 1e-4 if tensors["states"].dtype == torch.float32 else 0.1
-    if not off <= near * max(float(theirs.abs().max()), 1.0):
-        raise InputError(
-            f"model.name: {type(model).__name__} differs from a plain encoder of its kind by {off:.1g}; "
-            "it has a part that is not known here, so choose another model"
-        )
 
 
 def pool(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:

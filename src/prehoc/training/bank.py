@@ -48,7 +48,7 @@ class Bank:
         """Draw row's parameters from the run's `init` stream; `crossed` as in `streams.generator`."""
         rng = generator(root, task, seed, "init", crossed=crossed)
         flat = [torch.from_numpy(p.init(rng)).reshape(-1) for p in self.parameters]
-        self.values[row] = torch.cat(flat).to(self.device)
+        self.values[row, : self.layout.filled] = torch.cat(flat).to(self.device)
 
     def state(self) -> dict[str, torch.Tensor]:
         """All that a run is, by name, rows first."""

@@ -79,7 +79,11 @@ def load(path: Path) -> dict[str, torch.Tensor] | None:
         return None
     try:
         with safe_open(path, framework="pt") as stream:
-            return {k: stream.get_tensor(k) for k in stream.keys()}  # noqa: SIM118
+            state = {k: stream.get_tensor(k) for k in stream.keys()}  # noqa: SIM118
+        if {"values", "failed_at"} <= state.keys():
+            return state
+        path.unlink(missing_ok=True)  # a foreign hand's
+        return None
     except (SafetensorError, OSError):
         path.unlink(missing_ok=True)
         return None

@@ -14,7 +14,7 @@ from prehoc.training.bank import Bank
 from prehoc.training.engine import Engine, Report
 from prehoc.training.plan import Group, cut_evenly, cut_runs, depths, drawn
 from prehoc.training.problems import Setting
-from prehoc.training.width import recipe
+from prehoc.training.width import settled
 
 
 def fork(
@@ -74,7 +74,7 @@ def _trunk_states(
     config: dict[str, Any], setting: Setting, trunks: list[Draw], depth: int, engine: Engine
 ) -> dict[str, torch.Tensor]:
     """The trunks' states at a depth, on the CPU: from their checkpoints, or trained to there."""
-    config = config | {"bank": recipe(config, setting.machine) or config["bank"]}
+    config = settled(config, setting.machine)
     base = checkpoint.folder(config, setting.weights, checkpoint.protocol(setting.machine))
     until = [d for d in depths(config) if d < depth] + [depth]
 

@@ -23,7 +23,7 @@ from prehoc.training.plan import Group
 from prehoc.training.problems import Setting
 from prehoc.training.records import Record, records_of
 from prehoc.training.schedule import step_size
-from prehoc.training.width import recipe
+from prehoc.training.width import settled
 
 
 def advance(
@@ -82,7 +82,7 @@ def train(
     """
     draws = plan.drawn(config, setting, seeds)
     engine = engine or Engine(config, setting, len(draws), report)
-    config = config | {"bank": recipe(config, setting.machine) or config["bank"]}
+    config = settled(config, setting.machine)
     base = checkpoint.folder(config, setting.weights, checkpoint.protocol(setting.machine))
     records: list[Record] = []
     done, begun = 0, time.monotonic()

@@ -30,7 +30,10 @@ class Layout:
             elif parameter.decay:
                 self.decayed.append(span)
             first = span.stop
-        self.size = first
+        # Rows begin at multiples of 64 bytes: a product's bits may depend on where its operands begin,
+        # and a run's must not depend on its slot. What is filled up stays zero.
+        self.filled = first
+        self.size = -(-first // 16) * 16
 
     def views(self, flat: torch.Tensor) -> Iterator[torch.Tensor]:
         """Each parameter's part [S, *shape] of a stack [S, P]."""

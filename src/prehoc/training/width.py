@@ -27,6 +27,11 @@ def recipe(config: Mapping[str, Any], machine: Machine) -> int | None:
     return CPU_WIDTHS[config["method"]["kind"]] if machine.device.type == "cpu" else None
 
 
+def settled(config: dict[str, Any], machine: Machine) -> dict[str, Any]:
+    """The stage config with its bank's width, where that needs no measuring: checkpoints have it as key."""
+    return config | {"bank": recipe(config, machine) or config["bank"]}
+
+
 def choose(
     config: Mapping[str, Any], problem: Problem, machine: Machine, runs: int, report: Callable[[str], None]
 ) -> int:
