@@ -47,7 +47,7 @@ def kind_of(stage: dict[str, Any]) -> str:
 
 
 def precisions(stage: dict[str, Any]) -> list[str]:
-    """fp32, and bf16 where a frozen base runs at every step and this CPU has arithmetic of its own for it."""
+    """fp32, and bf16 where a frozen base runs at every step and this CPU has arithmetic for it."""
     units = bf16_units(torch.device("cpu")) if kind_of(stage) == "lora" else []
     return ["fp32", "bf16"] if units else ["fp32"]
 

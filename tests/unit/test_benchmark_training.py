@@ -220,10 +220,11 @@ def test_a_task_without_bf16_is_timed_in_fp32(tasks, tmp_path, monkeypatch, caps
         return real(stage)
 
     monkeypatch.setattr(engine, "setting_of", picky)
-    found = cases.stages(tasks, ["head", "tiny_transformer"], tmp_path)
-    assert cases.precisions(found["head"]) == ["fp32"]
-    assert cases.precisions(found["tiny_transformer"]) == ["fp32", "bf16"]
-    assert list(engine.settings_of(found["tiny_transformer"])) == ["fp32"]
+    found = cases.stages(tasks, None, tmp_path)
+    assert cases.precisions(found["head"]) == cases.precisions(found["tiny_transformer"]) == ["fp32"]
+    lora = next(s for s in found.values() if s["method"]["kind"] == "lora")
+    assert cases.precisions(lora) == ["fp32", "bf16"]
+    assert list(engine.settings_of(lora)) == ["fp32"]
     assert "no bf16" in capsys.readouterr().err
 
 
