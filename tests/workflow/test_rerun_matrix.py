@@ -188,5 +188,5 @@ def test_a_reverted_change_runs_nothing(finished):
 
 def test_one_verdict_needs_one_task(finished, tmp_path):
     jobs = finished.plan("results/bbc_topics/verdict.json")
-    assert {r for r, _ in jobs} == {"prepare", "train", "collect", "risk", "decide"}
+    assert {r for r, _ in jobs} == {"prepare", "train", "fork", "collect", "risk", "decide"}
     assert all(n.startswith("bbc_topics") for _, n in jobs)

@@ -28,3 +28,12 @@ def keep_freed_blocks(below: int = _KEPT) -> bool:
     except (OSError, AttributeError):
         return False
     return bool(mallopt(_MMAP_THRESHOLD, below)) and bool(mallopt(_TRIM_THRESHOLD, 2 * below))
+
+
+def give_back() -> None:
+    """Give free pages back to the system, at every depth: blocks of many sizes leave gaps that add up."""
+    if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
+        try:
+            ctypes.CDLL(None).malloc_trim(0)
+        except (OSError, AttributeError):
+            return

@@ -17,6 +17,7 @@ import torch
 from prehoc.tasks.population import Draw
 from prehoc.tasks.problem import DropoutKey
 from prehoc.training import checkpoint, graphs, outputs, plan
+from prehoc.training.allocation import give_back
 from prehoc.training.bank import Bank
 from prehoc.training.engine import Engine, Report
 from prehoc.training.plan import Group
@@ -154,4 +155,5 @@ def reach(
             path = checkpoint.path_of(base, group.seeds, depth)
             checkpoint.save(path, {**bank.state(), **kept}, group.seeds, depth)
         at = depth
+        give_back()
         yield depth, kept
