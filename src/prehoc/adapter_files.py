@@ -68,18 +68,14 @@ def run_state(
     """
     config = settled(config, machine)
     base = checkpoint.folder(config, setting.weights, checkpoint.protocol(machine))
-    kept: set[int] = set()
-    for folder in sorted(base.glob("seeds_*+*")):
-        first, count = (int(x) for x in folder.name.removeprefix("seeds_").split("+"))
-        if not first <= seed < first + count:
-            continue
-        kept |= {int(p.stem.removeprefix("depth_")) for p in folder.glob("depth_*.safetensors")}
-        state = checkpoint.load(folder / f"depth_{depth:08d}.safetensors")
-        if state is not None:
-            bank = Bank(setting.problem.parameters, 1, config["optimiser"])
-            bank.load(state, [seed - first])
-            theta = {k: v.detach()[0].cpu() for k, v in bank.theta.items()}
-            return theta, int(state["failed_at"][seed - first])
+    state = checkpoint.find(base, [seed], depth)
+    if state is not None:
+        bank = Bank(setting.problem.parameters, 1, config["optimiser"])
+        bank.load(state)
+        return {k: v.detach()[0].cpu() for k, v in bank.theta.items()}, int(state["failed_at"][0])
+    folders = [folder for first, count, folder in checkpoint.banks(base) if first <= seed < first + count]
+    files = [path.stem for folder in folders for path in folder.glob("depth_*.safetensors")]
+    kept = {int(name.removeprefix("depth_")) for name in files}
     have = f"there are depths {', '.join(map(str, sorted(kept)))}" if kept else "the run was not trained"
     raise InputError(
         f"--seed {seed}, --depth {depth}: no checkpoint in {config['store']}: {have}; name another "

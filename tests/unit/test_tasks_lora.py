@@ -7,64 +7,17 @@ import copy
 import numpy as np
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft_twin import follows_peft, peft_losses, random_theta
 from transformers import AutoModel
 
 from prehoc.errors import InputError
 from prehoc.tasks.adapters import AdapterBank, lora_config, target_names
-from prehoc.tasks.encode import encode, pool
+from prehoc.tasks.encode import encode
 from prehoc.tasks.lora import LoraClassification
 from prehoc.tasks.problem import DropoutKey
 
 RUNS, BATCH = 3, 8
 TOLERANCE = {"rtol": 2e-5, "atol": 2e-6}  # fp32 sums in another order; largest seen 1.2e-6 absolute
-
-
-def random_theta(parameters, runs=RUNS, seed=0):
-    """Values from N(0, .3^2), B too, so that no adapter is silent."""
-    rng = np.random.default_rng(seed)
-    return {
-        p.name: torch.tensor(rng.normal(0, 0.3, (runs, *p.shape)), dtype=torch.float32).requires_grad_()
-        for p in parameters
-    }
-
-
-def peft_losses(config, encoding, theta, run, rows, labels, keep=None):
-    """Losses [B] of one run by transformers and peft, its adapters and head set to theta's."""
-    method = config["method"]
-    model = AutoModel.from_pretrained(config["model"]["name"]).eval()
-    layers = None if method["layers"] == "all" else [1]
-    rule = LoraConfig(
-        r=method["rank"],
-        lora_alpha=method["alpha"],
-        target_modules=method["targets"],
-        layers_to_transform=layers,
-    )
-    model = get_peft_model(model, rule)
-    leaves = {}
-    for name, value in theta.items():
-        module, _, which = name.rpartition(".")
-        if module == "head":
-            leaves[name] = value[run].detach().clone().requires_grad_()
-            continue
-        if module in ("query", "value"):
-            module = f"encoder.layer.1.attention.self.{module}"
-        place = model.base_model.model.get_submodule(module)
-        weight = getattr(place, f"lora_{which}")["default"].weight
-        weight.data.copy_(value[run].detach())
-        leaves[name] = weight
-    tokens = encoding.tensors
-    mask = tokens["mask"][rows]
-    out = model(
-        input_ids=tokens["ids"][rows],
-        attention_mask=mask.long(),
-        token_type_ids=tokens["types"][rows],
-    ).last_hidden_state
-    states = pool(out, mask, method["pooling"])
-    if keep is not None:
-        states = states * keep
-    logits = states @ leaves["head.weight"].T + leaves["head.bias"]
-    return torch.nn.functional.cross_entropy(logits, labels, reduction="none"), leaves
 
 
 pytestmark = pytest.mark.usefixtures("any_model")
@@ -85,16 +38,7 @@ def test_losses_and_gradients_equal_peft(stage, layers, pooling, targets):
     whole = encode(stage(**{**over, "method__layers": "all"}), None)
     theta = random_theta(problem.parameters)
     rows = torch.randint(100, (RUNS, BATCH), generator=torch.Generator().manual_seed(0))
-    labels = problem.labels[rows]
-    losses = problem.losses(theta, rows, labels, DropoutKey(torch.arange(RUNS), 0))
-    losses.mean(1).sum().backward()
-    for run in range(RUNS):
-        theirs, leaves = peft_losses(config, whole, theta, run, rows[run], labels[run])
-        torch.testing.assert_close(losses[run], theirs, **TOLERANCE)
-        theirs.mean().backward()
-        for name, leaf in leaves.items():
-            torch.testing.assert_close(theta[name].grad[run], leaf.grad, **TOLERANCE)
-            assert leaf.grad.abs().max() > 0
+    follows_peft(config, problem, whole, theta, rows, TOLERANCE, TOLERANCE)
 
 
 def test_outcomes_equal_training_losses_and_peft(stage):

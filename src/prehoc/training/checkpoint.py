@@ -8,6 +8,7 @@ depths, the outcome and, for schedules that do not span it, the horizon.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,13 @@ def save(path: Path, state: dict[str, torch.Tensor], seeds: list[int], depth: in
         save_file(real, temporary, metadata={"meta": json.dumps({"seeds": seeds, "depth": depth})})
 
 
+def banks(base: Path) -> Iterator[tuple[int, int, Path]]:
+    """First seed, number of real runs and folder of each bank that was kept."""
+    for folder_ in sorted(base.glob("seeds_*+*")):
+        first, count = map(int, folder_.name.removeprefix("seeds_").split("+"))
+        yield first, count, folder_
+
+
 def find(base: Path, seeds: list[int], depth: int) -> dict[str, torch.Tensor] | None:
     """The state [len(seeds), ...] of a bank's real runs at a depth, or None.
 
@@ -61,8 +69,7 @@ def find(base: Path, seeds: list[int], depth: int) -> dict[str, torch.Tensor] | 
     own = path_of(base, seeds, depth)
     wanted = (seeds[0], seeds[0] + len(seeds))
     others = []
-    for folder_ in base.glob("seeds_*+*"):
-        first, count = map(int, folder_.name.removeprefix("seeds_").split("+"))
+    for first, count, folder_ in banks(base):
         if first <= wanted[0] and wanted[1] <= first + count and count > len(seeds):
             others.append((count, first, folder_ / own.name))
     for _, first, path in [(0, seeds[0], own), *sorted(others)]:
