@@ -118,11 +118,16 @@ def collect(
     """
     rows: list[dict[str, Any]] = []
     for task in style.order(tasks, variance["task"]):
-        var_r = variance.loc[variance["task"] == task, "var_r"].dropna()
-        scale = float(var_r.iloc[0]) if len(var_r) else float("nan")
         for panel, reading in readings.PANELS.items():
             chosen = readings.source(variance, task, reading, envelope)
             base: dict[str, Any] = {"panel": panel, "task": task}
+            of = (
+                variance[variance["task"] == task]
+                if chosen is None
+                else readings.rows(variance, task, chosen)
+            )
+            var_r = of["var_r"].dropna()  # a curve's own: run_to_run may be in another unit than R
+            scale = float(var_r.iloc[0]) if len(var_r) else float("nan")
             if chosen is None or not scale > 0:
                 note = "not measured" if chosen is None else "Var R is not positive"
                 rows.append(base | {"kind": "absent", "note": note})

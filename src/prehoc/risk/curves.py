@@ -34,7 +34,7 @@ class Curve:
 
 def none_estimate(data: TaskData, confidence: float = 0.95) -> Estimate:
     """Var R, the risk of no probing, as an Estimate at depth 0."""
-    return proxies.residual(data.outcome[:, None], data.outcome, "none", None, confidence)
+    return proxies.residual(data.outcome[:, None], data.outcome, "none", None, confidence, data.group)
 
 
 def measure(data: TaskData, proxy: str, information: str, confidence: float = 0.95) -> Curve | None:
@@ -49,25 +49,33 @@ def measure(data: TaskData, proxy: str, information: str, confidence: float = 0.
     if information in ("static", "static+prefix") and data.static.shape[1] == 0:
         return None
     if information == "static":
-        left = proxies.residual(data.outcome[:, None], data.outcome, "static", data.static, confidence)
+        left = proxies.residual(
+            data.outcome[:, None], data.outcome, "static", data.static, confidence, data.group
+        )
         return Curve(proxy, information, np.zeros(1, np.int64), left)
-    metric, outputs = data.metric, data.outputs
+    metric, outputs, settled = data.metric, data.outputs, data.settled
+    if settled is not None and proxy in ("run_to_run", "change"):  # others' metric: what stopping left
+        whole = ~settled.any(axis=0)
+        depth, metric, settled = depth[whole], metric[:, whole], None
     if proxy != "run_to_run" and not data.target:
         inside = depth < data.horizon
         depth, metric = depth[inside], metric[:, inside]
         outputs = outputs[:, inside] if outputs is not None else None
-        if depth.size == 0:
-            return None
+        settled = settled[:, inside] if settled is not None else None
+    if depth.size == 0:
+        return None
     if information == "outputs" and (outputs is None or not allowed(len(metric), data.components)):
         return None
     if proxy == "run_to_run":
-        estimate = proxies.run_to_run(metric, confidence)
+        estimate = proxies.run_to_run(metric, confidence, data.group)
     elif proxy == "change":
-        estimate = proxies.change(metric, data.outcome, confidence)
+        estimate = proxies.change(metric, data.outcome, confidence, data.group)
     elif proxy == "residual" and information == "outputs" and outputs is not None:
         estimate = residual_outputs(metric, outputs, data.outcome, data.components, confidence)
     elif proxy == "residual":
-        estimate = proxies.residual(metric, data.outcome, information, data.static, confidence)
+        estimate = proxies.residual(
+            metric, data.outcome, information, data.static, confidence, data.group, settled
+        )
     else:
         raise InputError(f"proxy {proxy!r} is unknown; one of {list(tables.PROXIES)}")
     return Curve(proxy, information, depth, estimate)

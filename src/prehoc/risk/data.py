@@ -31,6 +31,8 @@ class TaskData:
     and `static`; `failure_rate` counts them.  `target` is False where R is the last val metric.
     `note` says which depths were left out because runs had stopped by then.  `outputs` [N, D, E] are
     the runs' log-odds on the probe examples, if any, of which `components` enter a regression.
+    `settled` [N, D]: runs whose R is known by then, as steps to a target that they have met.
+    `group` [N]: where given, variances are those within groups.
     """
 
     task: str
@@ -48,11 +50,15 @@ class TaskData:
     note: str = ""
     outputs: Array | None = None
     components: int = 0
+    settled: NDArray[np.bool_] | None = None
+    group: Index | None = None
 
     @property
     def var_r(self) -> float:
         """Var R over the runs that did not fail, squared units; 0 if R is constant."""
-        return float(proxies.residual(self.outcome[:, None], self.outcome, "none").risk[0])
+        return float(
+            proxies.residual(self.outcome[:, None], self.outcome, "none", group=self.group).risk[0]
+        )
 
     @property
     def calibration_steps(self) -> float:

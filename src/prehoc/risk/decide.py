@@ -14,7 +14,7 @@ from prehoc.risk import stopping
 from prehoc.risk.data import TaskData
 from prehoc.risk.depth_interval import Drift, drift_of
 from prehoc.risk.envelope import MIN_DEPTHS, EnvelopeFit
-from prehoc.risk.measured import KEY, Horizons, Key, as_table, fit_curves, load
+from prehoc.risk.measured import KEY, Horizons, Key, Runs, as_table, fit_curves, load, var_r_of
 from prehoc.risk.onset import Onset
 from prehoc.risk.outputs import Outputs
 
@@ -65,7 +65,7 @@ def driven_curves(
 def c_star_table(
     envelope: pd.DataFrame,
     variance: pd.DataFrame,
-    runs: pd.DataFrame | None = None,
+    runs: Runs | None = None,
     forks: pd.DataFrame | None = None,
     draws: pd.DataFrame | None = None,
     *,
@@ -102,7 +102,7 @@ def c_star_table(
     rows: list[dict[str, Any]] = []
     for key, found in fits.items():
         here = variance[variance["task"] == key[0]]
-        var_r = float(here["var_r"].iloc[0])
+        var_r = var_r_of(variance, key)
         if isinstance(found, str) or not var_r > 0:
             continue
         drives = _drives(here, key, information, driver)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from prehoc.risk.outputs import Outputs
 Key = tuple[str, str, str]
 KEY = ("task", "proxy", "information")
 Horizons = int | Mapping[str, int] | None
+Runs = pd.DataFrame | Mapping[str, TaskData]
 
 _PROXIES = ("residual", "run_to_run", "change", "fork")
 _INFORMATION = ("last", "prefix", "outputs", "static", "static+prefix")
@@ -34,7 +35,7 @@ def as_table(name: str, rows: list[dict[str, Any]], keys: list[str]) -> pd.DataF
 
 
 def variance_table(
-    runs: pd.DataFrame,
+    runs: Runs,
     forks: pd.DataFrame | None = None,
     draws: pd.DataFrame | None = None,
     *,
@@ -53,7 +54,11 @@ def variance_table(
     """
     pairs = wanted(proxies, information)
     rows: list[dict[str, Any]] = []
-    for data in split_tasks(runs, forks, draws, metric=metric, horizons=horizons, outputs=outputs):
+    if isinstance(runs, Mapping):
+        measured: Iterable[TaskData] = runs.values()
+    else:
+        measured = split_tasks(runs, forks, draws, metric=metric, horizons=horizons, outputs=outputs)
+    for data in measured:
         curves = [measure(data, p, i, confidence) for p, i in pairs]
         for proxy in ("residual", "fork"):
             if any(c is not None and c.proxy == proxy for c in curves):
@@ -114,15 +119,26 @@ def horizon_of(task: str, horizons: Horizons, data: TaskData | None) -> int:
     raise InputError(f"task {task!r}: the horizon is missing")
 
 
+def var_r_of(variance: pd.DataFrame, key: Key) -> float:
+    """The variance that a curve's shares refer to, squared units: Var R, from its rows."""
+    rows = variance[(variance[list(KEY)] == list(key)).all(axis=1)]
+    return float(rows["var_r"].iloc[0])
+
+
 def load(
     variance: pd.DataFrame,
-    runs: pd.DataFrame | None,
+    runs: Runs | None,
     forks: pd.DataFrame | None,
     draws: pd.DataFrame | None,
     horizons: Horizons,
     outputs: Outputs | None = None,
 ) -> dict[str, TaskData]:
-    """The tasks' measurements by name, of the metric that `variance` names; {} without runs."""
+    """The tasks' measurements by name, of the metric that `variance` names; {} without runs.
+
+    `runs` may be these measurements themselves: then they are taken as they are.
+    """
+    if isinstance(runs, Mapping):
+        return {task: runs[task] for task in sorted(set(variance["task"]) & set(runs))}
     if runs is None or variance.empty:
         return {}
     found: dict[str, TaskData] = {}
@@ -189,7 +205,7 @@ def _covariance(key: Key, depth: np.ndarray, data: TaskData | None, confidence: 
 
 def envelope_table(
     variance: pd.DataFrame,
-    runs: pd.DataFrame | None = None,
+    runs: Runs | None = None,
     forks: pd.DataFrame | None = None,
     draws: pd.DataFrame | None = None,
     *,
@@ -211,7 +227,7 @@ def envelope_table(
     fits = fit_curves(variance, data, horizons, shift=shift, confidence=confidence, level=level)
     rows: list[dict[str, Any]] = []
     for key, found in fits.items():
-        var_r = float(variance.loc[variance["task"] == key[0], "var_r"].iloc[0])
+        var_r = var_r_of(variance, key)
         horizon = horizon_of(key[0], horizons, data.get(key[0]))
         base: dict[str, Any] = dict(zip(KEY, key, strict=True))
         base |= {"horizon": horizon, "var_r": var_r}

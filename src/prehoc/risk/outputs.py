@@ -104,8 +104,8 @@ def regress_outputs(
             continue
         scores = principal(outputs[ok, j], allowed(int(ok.sum()), components))
         features = np.column_stack([metric[ok, j], scores])
-        residuals[ok, j], rank = least_squares(features, outcome[ok])
-        freedom[j] = ok.sum() - 1 - rank
+        residuals[ok, j], used = least_squares(features, outcome[ok])
+        freedom[j] = ok.sum() - used
     return residuals, freedom, keep
 
 

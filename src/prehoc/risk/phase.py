@@ -13,7 +13,7 @@ from prehoc.risk.curves import Curve, measure, noiseless_forks
 from prehoc.risk.data import TaskData
 from prehoc.risk.decide import driving_curve
 from prehoc.risk.many import fit_many
-from prehoc.risk.measured import Horizons, load
+from prehoc.risk.measured import Horizons, Runs, load
 from prehoc.risk.outputs import Outputs
 from prehoc.risk.regimes import (
     REGIMES,
@@ -44,7 +44,8 @@ def _sample(
     depth = curve.depth.astype(float)
     spot = max(shallow * data.horizon, depth[first])
     start = np.array([interpolate(depth, u, spot) for u in risks])
-    if curve.proxy == "fork" and noiseless_forks(data):
+    known = data.settled is not None and curve.proxy == "residual"  # at T every run has its R
+    if known or (curve.proxy == "fork" and noiseless_forks(data)):
         last = np.zeros(len(risks))
     elif depth[-1] == data.horizon:
         last = risks[:, -1]
@@ -123,7 +124,7 @@ def _settled() -> dict[str, Any]:
 
 
 def regimes_table(
-    runs: pd.DataFrame,
+    runs: Runs,
     forks: pd.DataFrame | None,
     draws: pd.DataFrame | None,
     variance: pd.DataFrame,

@@ -13,14 +13,14 @@ from prehoc.risk.curves import noiseless_forks
 from prehoc.risk.data import TaskData
 from prehoc.risk.decide import driven_curves
 from prehoc.risk.envelope import MIN_DEPTHS
-from prehoc.risk.measured import Horizons, fit_curves, load
+from prehoc.risk.measured import Horizons, Runs, fit_curves, load
 from prehoc.risk.onset import Onset
 from prehoc.risk.outputs import Outputs
 
 
 def advice_table(
     variance: pd.DataFrame,
-    runs: pd.DataFrame,
+    runs: Runs,
     forks: pd.DataFrame | None = None,
     draws: pd.DataFrame | None = None,
     *,

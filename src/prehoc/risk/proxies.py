@@ -16,6 +16,7 @@ from scipy.stats import chi2
 from prehoc.errors import InputError
 
 Array = NDArray[np.float64]
+Index = NDArray[np.int64]
 
 MIN_RUNS = 5
 MIN_FREEDOM = 3
@@ -89,32 +90,40 @@ def pooled_excess(residuals: Array) -> Array:
 
 
 def from_residuals(
-    residuals: Array, freedom: Array, confidence: float, failure_rate: Array, scale: float
+    residuals: Array,
+    freedom: Array,
+    confidence: float,
+    failure_rate: Array,
+    scale: float,
+    settled: NDArray[np.int64] | int = 0,
 ) -> Estimate:
     """Estimate from residuals [N, D] (nan = run not used) with RSS/freedom as U.
 
     `freedom` [D] is N - 1 - p; depths with under 3 come out as nan.  `scale` is the size of the
-    numbers that were subtracted: a risk below its rounding error is 0.
+    numbers that were subtracted: a risk below its rounding error is 0.  `settled` [D] further runs
+    have their R already, and a risk of 0: U is the share S of open runs times theirs, and that
+    share's own error, (1 - S)/n relative to U^2, is in its variance.
     """
     count = np.isfinite(residuals).sum(0)
     enough = (freedom >= MIN_FREEDOM) & (count >= MIN_RUNS)
     squares = np.nansum(residuals**2, axis=0)
-    risk = np.where(enough, squares / np.maximum(freedom, 1), np.nan)
+    open_share = count / np.maximum(count + settled, 1)
+    risk = np.where(enough, open_share * squares / np.maximum(freedom, 1), np.nan)
     risk = np.where(risk <= (1e-12 * scale) ** 2, 0.0, risk)
     excess = np.zeros(len(enough))
     excess[enough] = pooled_excess(residuals[:, enough])
-    relative = excess / np.maximum(count, 1) + 2 / np.maximum(freedom, 1)
+    relative = (excess + 1 - open_share) / np.maximum(count, 1) + 2 / np.maximum(freedom, 1)
     nu = np.where(enough & (risk > 0), 2 / relative, np.nan)
     low, high = interval(risk, nu, confidence)
     robust = np.array(
         [
-            robust_variance(r[np.isfinite(r)]) * c / f if e else np.nan
-            for r, c, f, e in zip(residuals.T, count, freedom, enough, strict=True)
+            share * robust_variance(r[np.isfinite(r)]) * c / f if e else np.nan
+            for r, c, f, e, share in zip(residuals.T, count, freedom, enough, open_share, strict=True)
         ]
     )
     se = np.where(risk > 0, risk * np.sqrt(2 / nu), np.where(enough, 0.0, np.nan))
     covariance = residual_covariance(residuals, nu, freedom)
-    return Estimate(risk, se, nu, low, high, count, robust, failure_rate, covariance)
+    return Estimate(risk, se, nu, low, high, count + settled, robust, failure_rate, covariance)
 
 
 def residual_covariance(residuals: Array, nu: Array, freedom: Array) -> Array:
@@ -167,30 +176,49 @@ def _size(values: Array) -> float:
     return float(np.nanmax(np.abs(values), initial=0.0))
 
 
-def run_to_run(metric: Array, confidence: float = 0.95) -> Estimate:
+def run_to_run(metric: Array, confidence: float = 0.95, group: Index | None = None) -> Estimate:
     """Var over seeds of the metric at each depth: the paper's proxy (its section on E1).
 
-    `metric` [N, D] or [N].  It is no risk of a prediction of R: it may grow, stay or fall at
-    another rate than L(c).  Raises InputError for fewer than 5 runs.
+    `metric` [N, D] or [N]; `group` [N] as in `residual`.  It is no risk of a prediction of R: it
+    may grow, stay or fall at another rate than L(c).  Raises InputError for fewer than 5 runs.
     """
     values, _ = _paired(metric, None)
-    keep = np.isfinite(values)
-    count = keep.sum(0)
-    mean = np.where(keep, values, 0).sum(0) / np.maximum(count, 1)
-    return from_residuals(values - mean, count - 1.0, confidence, _missing(keep), _size(values))
+    left, freedom = about_means(values, group)
+    return from_residuals(left, freedom, confidence, _missing(np.isfinite(values)), _size(values))
 
 
-def change(metric: Array, outcome: Array, confidence: float = 0.95) -> Estimate:
+def change(metric: Array, outcome: Array, confidence: float = 0.95, group: Index | None = None) -> Estimate:
     """Var(R - m_c), centred, at each depth; the metric's own noise is in it.
 
-    `metric` [N, D], `outcome` [N].  Raises InputError for fewer than 5 runs.
+    `metric` [N, D], `outcome` [N], `group` [N] as in `residual`.  Raises InputError for fewer than 5 runs.
     """
     values, r = _paired(metric, outcome)
-    left = r[:, None] - values
-    keep = np.isfinite(left)
-    count = keep.sum(0)
-    mean = np.where(keep, left, 0).sum(0) / np.maximum(count, 1)
-    return from_residuals(left - mean, count - 1.0, confidence, _missing(keep), _size(r))
+    apart = r[:, None] - values
+    left, freedom = about_means(apart, group)
+    return from_residuals(left, freedom, confidence, _missing(np.isfinite(apart)), _size(r))
+
+
+def centred(values: Array, group: Index | None = None) -> tuple[Array, int]:
+    """Values [N] or [N, P] less their mean, or their group's (`group` [N]), and how many means."""
+    x = np.asarray(values, float)
+    if group is None:
+        return x - x.mean(axis=0), 1
+    _, of, count = np.unique(group, return_inverse=True, return_counts=True)
+    total = np.zeros((len(count), *x.shape[1:]))
+    np.add.at(total, of, x)
+    return x - (total.T / count).T[of], len(count)
+
+
+def about_means(values: Array, group: Index | None) -> tuple[Array, Array]:
+    """Each column [N, D] less its mean or group means, over what is finite; degrees of freedom [D]."""
+    left = np.full(values.shape, np.nan)
+    freedom = np.zeros(values.shape[1])
+    for j, column in enumerate(values.T):
+        ok = np.isfinite(column)
+        if ok.any():
+            left[ok, j], means = centred(column[ok], None if group is None else group[ok])
+            freedom[j] = ok.sum() - means
+    return left, freedom
 
 
 def residual(
@@ -199,21 +227,35 @@ def residual(
     information: str = "last",
     static: Array | None = None,
     confidence: float = 0.95,
+    group: Index | None = None,
+    settled: NDArray[np.bool_] | None = None,
 ) -> Estimate:
     """RSS/(N - 1 - p) of R regressed by OLS on what is seen at each depth: an upper bound on L(c).
 
     `metric` [N, D], `outcome` [N], `static` [N, S].  `information`: `last` (metric at c), `prefix`
     (all metrics up to c), `static` (the static features; D = 1), `static+prefix`, or `none`
     (Var R; D = 1).  Columns that add nothing to those before them are not counted in p.
+    `group` [N]: a mean of its own for each group, one degree of freedom each.  `settled` [N, D]: runs
+    whose R is known by then (steps to a target that they have met): they have no metric there and a
+    risk of 0, so that U = S RSS/(n - 1 - p) over the n open runs, their share S.
     Raises InputError for fewer than 5 runs or an unknown information set.
     """
     values, r = _paired(metric, outcome)
-    residuals, freedom, keep = regress(values, r, information, static)
-    return from_residuals(residuals, freedom, confidence, _missing(keep), _size(r))
+    residuals, freedom, keep = regress(values, r, information, static, group)
+    known = np.zeros(keep.shape, bool)
+    if settled is not None and settled.shape == keep.shape:
+        known = settled
+    left = np.where(known, np.nan, residuals)
+    lost = 1 - np.logical_or(keep, known).mean(axis=0)
+    return from_residuals(left, freedom, confidence, lost, _size(r), known.sum(0))
 
 
 def regress(
-    metric: Array, outcome: Array, information: str, static: Array | None = None
+    metric: Array,
+    outcome: Array,
+    information: str,
+    static: Array | None = None,
+    group: Index | None = None,
 ) -> tuple[Array, Array, Array]:
     """Residuals [N, D], degrees of freedom [D] and runs used [N, D] of the regressions above."""
     n, width = metric.shape
@@ -234,26 +276,28 @@ def regress(
         keep[:, j] = ok
         if ok.sum() < MIN_RUNS:
             continue
-        residuals[ok, j], rank = least_squares(features[ok], outcome[ok])
-        freedom[j] = ok.sum() - 1 - rank
+        residuals[ok, j], used = least_squares(
+            features[ok], outcome[ok], None if group is None else group[ok]
+        )
+        freedom[j] = ok.sum() - used
     return residuals, freedom, keep
 
 
-def least_squares(features: Array, outcome: Array) -> tuple[Array, int]:
-    """Residuals [N] of OLS with intercept, and the number of features that counted.
+def least_squares(features: Array, outcome: Array, group: Index | None = None) -> tuple[Array, int]:
+    """Residuals [N] of OLS with an intercept (one a group), and how many parameters it took.
 
     Features are centred and scaled; a direction with a relative singular value under 1e-8 is
     dropped.
     """
-    centred = outcome - outcome.mean()
-    x = features - features.mean(axis=0)
+    about, means = centred(outcome, group)
+    x, _ = centred(features, group)
     size = np.abs(features).max(axis=0, initial=0.0)
     spread = np.sqrt((x**2).mean(axis=0))
     x = x[:, spread > 1e-12 * np.maximum(size, 1e-300)]
     if x.shape[1] == 0:
-        return centred, 0
+        return about, means
     x = x / np.sqrt((x**2).mean(axis=0))
     vectors, values, _ = np.linalg.svd(x, full_matrices=False)
     vectors = vectors[:, values > 1e-8 * values[0]]
-    left = centred - vectors @ (vectors.T @ centred)
-    return left, vectors.shape[1]
+    left = about - vectors @ (vectors.T @ about)
+    return left, means + vectors.shape[1]

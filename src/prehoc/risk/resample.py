@@ -15,7 +15,7 @@ from prehoc.errors import InputError
 from prehoc.risk.curves import Curve
 from prehoc.risk.data import TaskData
 from prehoc.risk.outputs import outputs_risks
-from prehoc.risk.proxies import regress
+from prehoc.risk.proxies import about_means, regress
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -33,11 +33,19 @@ def resampled_counts(size: int, count: int, seed: int) -> Array:
     return np.bincount(drawn.ravel(), minlength=count * size).reshape(count, size).astype(float)
 
 
-def quick_risks(metric: Array, outcome: Array, information: str, static: Array) -> Array:
+def run_risks(metric: Array, group: Index | None) -> Array:
+    """The variances [D] of proxies.run_to_run without their intervals."""
+    left, freedom = about_means(metric, group)
+    return np.asarray(np.nansum(left**2, axis=0) / np.where(freedom > 0, freedom, np.nan))
+
+
+def quick_risks(
+    metric: Array, outcome: Array, information: str, static: Array, group: Index | None = None
+) -> Array:
     """The risks [D] of proxies.residual without their intervals, fast enough for a bootstrap."""
     n = len(metric)
-    if not np.isfinite(metric).all() or not np.isfinite(static).all():
-        left, freedom, _ = regress(metric, outcome, information, static)
+    if group is not None or not np.isfinite(metric).all() or not np.isfinite(static).all():
+        left, freedom, _ = regress(metric, outcome, information, static, group)
         return np.nansum(left**2, axis=0) / np.where(freedom > 0, freedom, np.nan)
     r = outcome - outcome.mean()
     total = float(r @ r)
@@ -62,6 +70,39 @@ def quick_risks(metric: Array, outcome: Array, information: str, static: Array) 
     return np.maximum(total - gain[first:], 0) / np.where(freedom > 0, freedom, np.nan)
 
 
+def masked_risks(
+    metric: Array, outcome: Array, counts: Array, group: Index | None, settled: NDArray[np.bool_] | None
+) -> Array:
+    """counted_risks where metrics are missing, groups have means of their own, or R is settled  [B, D].
+
+    `metric` [N, D] (nan: not measured), `group` [N] and `settled` [N, D] as in proxies.residual.
+    """
+    member = np.ones((len(outcome), 1))
+    if group is not None:
+        member = (np.asarray(group)[:, None] == np.unique(group)).astype(float)
+    made = np.empty((len(counts), metric.shape[1]))
+    for j, column in enumerate(metric.T):
+        ok = np.isfinite(column)
+        r, x = outcome[ok] - outcome[ok].mean(), column[ok] - column[ok].mean()
+        held, of = counts[:, ok], member[ok]
+        n = held @ of
+        size = np.maximum(n, 1)
+        sum_r, sum_x = held @ (of * r[:, None]), held @ (of * x[:, None])
+        total = held @ (r * r) - (sum_r**2 / size).sum(1)
+        cross = held @ (x * r) - (sum_x * sum_r / size).sum(1)
+        spread = held @ (x * x) - (sum_x**2 / size).sum(1)
+        live = spread > 1e-20 * held.sum(1) * (column[ok] ** 2).max(initial=1e-300)
+        gain = np.where(live, cross**2 / np.where(live, spread, 1.0), 0.0)
+        freedom = n.sum(1) - (n > 0).sum(1) - live
+        share = 1.0
+        if settled is not None:
+            known = counts @ settled[:, j]
+            share = n.sum(1) / np.maximum(n.sum(1) + known, 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            made[:, j] = np.where(freedom > 0, share * np.maximum(total - gain, 0) / freedom, np.nan)
+    return made
+
+
 def counted_risks(metric: Array, outcome: Array, counts: Array) -> Array:
     """quick_risks of the last metric for a whole bootstrap: B resamples at once  [B, D].
 
@@ -79,8 +120,11 @@ def counted_risks(metric: Array, outcome: Array, counts: Array) -> Array:
     return np.maximum(total - gain, 0) / (n - 1 - live)
 
 
-def counted_variances(values: Array, counts: Array) -> Array:
-    """Variances of the columns of finite `values` [N, D] in B resamples  [B, D]."""
+def counted_variances(values: Array, counts: Array, group: Index | None = None) -> Array:
+    """Variances of the columns of finite `values` [N, D] in B resamples, within groups [N]  [B, D]."""
+    if group is not None:
+        none = np.zeros_like(values[:, :1])
+        return np.column_stack([masked_risks(none, column, counts, group, None) for column in values.T])
     n = counts.sum(axis=1, keepdims=True)
     x = values - values.mean(axis=0)
     return np.maximum(counts @ (x * x) - (counts @ x) ** 2 / n, 0) / (n - 1)
@@ -114,16 +158,24 @@ def resampled(data: TaskData, curve: Curve, counts: Array) -> Array:
         said, most = data.outputs[:, held], data.components  # reduced anew in each resample
         parts = [outputs_risks(metric[i], said[i], data.outcome[i], most) for i in _rows(counts)]
         return np.stack(parts)
-    if np.isfinite(metric).all():
+    settled = None if data.settled is None else data.settled[:, held]
+    plain = np.isfinite(metric).all() and data.group is None and settled is None
+    if not plain and curve.proxy == "residual" and curve.information == "last":
+        return masked_risks(metric, data.outcome, counts, data.group, settled)
+    if data.group is not None and curve.proxy == "run_to_run" and np.isfinite(metric).all():
+        return counted_variances(metric, counts, data.group)
+    if plain:
         if curve.proxy == "run_to_run":
             return counted_variances(metric, counts)
         if curve.information == "last":
             return counted_risks(metric, data.outcome, counts)
 
     def one(rows: Index) -> Array:
+        group = None if data.group is None else data.group[rows]
         if curve.proxy == "run_to_run":
-            return np.asarray(np.nanvar(metric[rows], axis=0, ddof=1))
-        return quick_risks(metric[rows], data.outcome[rows], curve.information, data.static[rows])
+            return run_risks(metric[rows], group)
+        risks = quick_risks(metric[rows], data.outcome[rows], curve.information, data.static[rows], group)
+        return risks if settled is None else risks * (1 - settled[rows].mean(axis=0))
 
     return np.stack([one(rows) for rows in _rows(counts)])
 
@@ -140,14 +192,15 @@ def resampled_base(data: TaskData, counts: Array) -> Array:
     The last two are nan without visible factors.
     """
     made = np.full((len(counts), 3), np.nan)
-    made[:, 0] = counted_variances(data.outcome[:, None], counts)[:, 0]
+    made[:, 0] = counted_variances(data.outcome[:, None], counts, data.group)[:, 0]
     if data.static.shape[1] == 0:
         return made
     metric = data.metric if data.target else data.metric[:, data.depth < data.horizon]
     for i, rows in enumerate(_rows(counts)):
         r, static = data.outcome[rows], data.static[rows]
-        left = best = float(quick_risks(metric[rows], r, "static", static)[0])
+        group = None if data.group is None else data.group[rows]
+        left = best = float(quick_risks(metric[rows], r, "static", static, group)[0])
         if metric.shape[1]:
-            best = float(np.nanmin(quick_risks(metric[rows], r, "static+prefix", static)))
+            best = float(np.nanmin(quick_risks(metric[rows], r, "static+prefix", static, group)))
         made[i, 1:] = left, best
     return made
