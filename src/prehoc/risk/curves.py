@@ -54,8 +54,8 @@ def measure(data: TaskData, proxy: str, information: str, confidence: float = 0.
         )
         return Curve(proxy, information, np.zeros(1, np.int64), left)
     metric, outputs, settled = data.metric, data.outputs, data.settled
-    if settled is not None and proxy in ("run_to_run", "change"):  # others' metric: what stopping left
-        whole = ~settled.any(axis=0)
+    if data.first_stop is not None and proxy in ("run_to_run", "change"):  # past it: what stopping left
+        whole = depth <= data.first_stop
         depth, metric, settled = depth[whole], metric[:, whole], None
     if proxy != "run_to_run" and not data.target:
         inside = depth < data.horizon

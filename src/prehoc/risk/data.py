@@ -32,6 +32,7 @@ class TaskData:
     `note` says which depths were left out because runs had stopped by then.  `outputs` [N, D, E] are
     the runs' log-odds on the probe examples, if any, of which `components` enter a regression.
     `settled` [N, D]: runs whose R is known by then, as steps to a target that they have met.
+    `first_stop`: past this depth some runs had stopped, and variances of the metric end there.
     `group` [N]: where given, variances are those within groups.
     """
 
@@ -51,6 +52,7 @@ class TaskData:
     outputs: Array | None = None
     components: int = 0
     settled: NDArray[np.bool_] | None = None
+    first_stop: int | None = None
     group: Index | None = None
 
     @property

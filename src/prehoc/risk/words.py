@@ -91,7 +91,7 @@ def _known(stop: dict[str, Any]) -> bool:
 
 def words(
     task: str, regime: str, alpha: dict[str, Any], limit: dict[str, Any],
-    stops: list[dict[str, Any]], horizon: Any, meaning: str,
+    stops: list[dict[str, Any]], horizon: Any, meaning: str, proxy: str = "fork",
 ) -> str:  # fmt: skip
     """The verdict in sentences: regime, alpha, L_int, and c* at the middle price."""
     parts = [f"{task} is {regime.replace('_', '-')}: {meaning}."]
@@ -100,7 +100,8 @@ def words(
     else:
         parts.append(f"alpha is not identified ({alpha['because']}).")
     if limit["by_construction"]:
-        parts.append("L_int = 0 by construction: R is a function of the final state.")
+        why = "R is a function of the final state" if proxy == "fork" else "a run that has met its target has its R"
+        parts.append(f"L_int = 0 by construction: {why}.")
     elif limit["share_of_var_r"] is not None:
         parts.append(f"L_int = {limit['value']:.3g}, {limit['share_of_var_r']:.0%} of Var R.")
     if stops:

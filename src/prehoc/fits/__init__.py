@@ -1,0 +1,1 @@
+"""From a person's own runs to tables, figures and a verdict: `prehoc fit`."""

@@ -1,0 +1,153 @@
+"""One task's rows as matrices, and which way its metric gets better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from prehoc.errors import InputError
+from prehoc.fits.rows import SetAside
+from prehoc.risk.proxies import MIN_RUNS
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+_LOWER = (
+    "loss",
+    "perplexity",
+    "ppl",
+    "error",
+    "err",
+    "wer",
+    "cer",
+    "mse",
+    "mae",
+    "rmse",
+    "nll",
+    "bpc",
+    "bpb",
+)
+_HIGHER = ("acc", "f1", "bleu", "rouge", "exact", "match", "score", "auc", "precision", "recall", "map",
+           "dice", "iou", "reward", "pass", "mcc", "spearman", "pearson", "r2")  # fmt: skip
+LEAST_SHARE = 0.2  # of the runs: a depth that fewer measured is left out
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A task's N runs at D depths > 0.
+
+    `seed` [N]; `depth` [D]; `value` [N, D] (nan: not measured, or failed); `seen` [N, D]: a row was
+    there; `final` [N] and `target` [N] (R by a column, or by rows of split target at `target_depth`),
+    nan where there is none; `group` [N] texts; `failed` [N]: a value was null.
+    """
+
+    task: str
+    seed: Index
+    depth: Index
+    value: Array
+    seen: Flags
+    final: Array
+    target: Array
+    target_depth: int | None
+    group: NDArray[np.str_]
+    failed: Flags
+
+    def runs(self, keep: Flags) -> Curves:
+        """The same with these runs [N] alone."""
+        per_run = ("seed", "value", "seen", "final", "target", "group", "failed")
+        return replace(self, **{name: getattr(self, name)[keep] for name in per_run})
+
+    def depths(self, keep: Flags) -> Curves:
+        """The same with these depths [D] alone."""
+        return replace(self, depth=self.depth[keep], value=self.value[:, keep], seen=self.seen[:, keep])
+
+    @property
+    def last(self) -> Index:
+        """Where each run's last finite value stands, as an index of depth; -1 for none  [N]."""
+        there = np.isfinite(self.value)
+        found = there.shape[1] - 1 - there[:, ::-1].argmax(axis=1)
+        return np.where(there.any(axis=1), found, -1)
+
+
+def curves_of(task: str, rows: pd.DataFrame) -> tuple[Curves, list[SetAside]]:
+    """The matrices of one task's checked rows (rows.Rows.frame), and what had to be left out of them."""
+    aside: list[SetAside] = []
+    halves = rows["split"].isin(["target_a", "target_b"])
+    if halves.any():
+        aside.append(SetAside("rows", int(halves.sum()), "of splits target_a and target_b", task))
+    val = rows[rows["split"] == "val"]
+    start = val["depth"] == 0
+    if start.any():
+        aside.append(SetAside("rows", int(start.sum()), "depth 0 is before training, and no probe", task))
+        val = val[~start]
+    target = rows[rows["split"] == "target"]
+    seeds = np.sort(rows["seed"].unique())
+    depths = np.sort(val["depth"].unique()).astype(np.int64)
+    at = np.searchsorted(seeds, val["seed"]), np.searchsorted(depths, val["depth"])
+    value = np.full((len(seeds), len(depths)), np.nan)
+    there = np.zeros(value.shape, bool)
+    value[at], there[at] = val["value"], True
+    per_run = rows.drop_duplicates("seed").set_index("seed").reindex(seeds)
+    last = target[target["depth"] == target["depth"].max()].set_index("seed")["value"].reindex(seeds)
+    made = Curves(
+        task=task,
+        seed=seeds,
+        depth=depths,
+        value=value,
+        seen=there,
+        final=per_run["final"].to_numpy(float),
+        target=last.to_numpy(float),
+        target_depth=int(target["depth"].max()) if len(target) else None,
+        group=per_run["group"].to_numpy(str),
+        failed=np.asarray((there & ~np.isfinite(value)).any(axis=1)),
+    )
+    if len(target):
+        broken = target[target["value"].isna()]["seed"]
+        made = replace(made, failed=made.failed | np.isin(seeds, broken))
+    return made, aside
+
+
+def without_rare_depths(curves: Curves) -> tuple[Curves, list[SetAside]]:
+    """Leave out depths that under 5 runs, or under a fifth of them, were measured at.
+
+    Depths that no run measures after others have stopped are the business of stops.py: a depth is rare
+    if few of the runs that go on past it (or end there) have it.
+    """
+    there = np.isfinite(curves.value)
+    going = curves.last[:, None] >= np.arange(len(curves.depth))
+    count, could = there.sum(axis=0), going.sum(axis=0)
+    rare = (count < LEAST_SHARE * could) | ((count < MIN_RUNS) & (could >= MIN_RUNS))
+    if not rare.any():
+        return curves, []
+    values = int(there[:, rare].sum())
+    listed = ", ".join(map(str, curves.depth[rare][:5])) + (" ..." if rare.sum() > 5 else "")
+    if rare.all():
+        raise InputError(
+            f"task {curves.task!r}: no depth is shared by {MIN_RUNS} runs (depths {listed}); measure all "
+            "runs at common depths"
+        )
+    why = f"only {int(count[rare].max())} runs or fewer were measured at depths {listed}: {values} values"
+    return curves.depths(~rare), [SetAside("depths", int(rare.sum()), why, curves.task)]
+
+
+def direction_of(curves: Curves, metric: str, given: str) -> tuple[str, str]:
+    """("higher" or "lower", why): as given, by the metric's name, or by which way most runs go."""
+    if given in ("higher", "lower"):
+        return given, "as asked"
+    if given != "auto":
+        raise InputError(f"direction must be higher, lower or auto, not {given!r}")
+    words = metric.lower().replace("-", "_").split("/")[-1]
+    for way, names in (("lower", _LOWER), ("higher", _HIGHER)):
+        if any(name in words for name in names):
+            return way, f"by the name {metric}"
+    first = np.array([row[np.isfinite(row)][0] for row in curves.value if np.isfinite(row).any()])
+    final = np.array([row[np.isfinite(row)][-1] for row in curves.value if np.isfinite(row).any()])
+    rises = float(np.median(np.sign(final - first))) if len(first) else 0.0
+    if rises == 0:
+        return "higher", "assumed, as runs go neither way: say --direction"
+    way = "higher" if rises > 0 else "lower"
+    return way, f"most runs go {'up' if rises > 0 else 'down'}"

@@ -1,0 +1,296 @@
+"""`prehoc.fit`: a person's runs in, the tables, figures and verdicts out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from prehoc import tables
+from prehoc.errors import InputError
+from prehoc.fits import judge
+from prehoc.fits.rows import Rows, SetAside, read_rows
+from prehoc.fits.task import FEW_RUNS, Options, Ready, make_ready
+from prehoc.risk import pipeline
+from prehoc.risk.data import TaskData
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from prehoc.fits.verdicts import Verdict
+
+_PROXIES = ("residual", "run_to_run", "change")
+_NAMES = ("variance", "envelope", "c_star", "regimes", "advice")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The result of `fit`: tables as the workflow writes them, one verdict a task.
+
+    `variance`, `envelope`, `c_star`, `regimes`, `advice`: frames with the columns of docs/method.md,
+    of the tasks that the data carry.  `tasks` has these tasks' names, `refused` the others'.
+    """
+
+    variance: pd.DataFrame
+    envelope: pd.DataFrame
+    c_star: pd.DataFrame
+    regimes: pd.DataFrame
+    advice: pd.DataFrame
+    tasks: tuple[str, ...]
+    refused: tuple[str, ...]
+    rows: Rows
+    options: Options
+    _verdicts: tuple[dict[str, Any], ...]
+
+    def verdict(self, task: str | None = None) -> Verdict:
+        """The verdicts, or that of one task: prints as plain words, and goes to JSON, dict or HTML.
+
+        Raises InputError for a task that the data do not have.
+        """
+        from prehoc.fits.verdicts import Verdict
+
+        chosen = [v for v in self._verdicts if task in (None, v["task"])]
+        if not chosen:
+            raise InputError(f"no task {task!r}; there are {[v['task'] for v in self._verdicts]}")
+        return Verdict(self._payload(chosen))
+
+    def _payload(self, verdicts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        from importlib.metadata import version
+
+        options = {f.name: getattr(self.options, f.name) for f in fields(self.options)}
+        options = {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
+        whole = [a.as_dict() for a in self.rows.set_aside]
+        return {
+            "prehoc": version("prehoc"),
+            "source": Path(self.rows.source).name,
+            "metric": self.rows.metric or None,
+            "rows": {"read": self.rows.read, "set_aside": whole},
+            "options": options,
+            "tasks": list(verdicts),
+        }
+
+    def plot_decay(self, tasks: Sequence[str] | None = None, column: str = "icml") -> Figure:
+        """Fig. 2: the risk over depth in log-log, both readings, with the fitted envelopes."""
+        from prehoc.figures import fig2_decay
+
+        return fig2_decay.draw(
+            self._shown(), self.envelope, tasks=self._chosen(tasks), shift=0.0, column=column
+        )
+
+    def plot_phase(self, tasks: Sequence[str] | None = None, column: str = "icml") -> Figure:
+        """Fig. 3: the plane of intrinsic share and alpha, with regimes and intervals both ways."""
+        from prehoc.figures import fig3_phase
+
+        return fig3_phase.draw(
+            self.regimes, self.envelope, self._shown(), tasks=self._chosen(tasks), column=column
+        )
+
+    def _chosen(self, tasks: Sequence[str] | None) -> list[str]:
+        unknown = sorted(set(tasks or []) - set(self.tasks))
+        if unknown:
+            raise InputError(f"no measured task {unknown[0]!r}; there are {list(self.tasks)}")
+        return list(tasks) if tasks is not None else list(self.tasks)
+
+    def _shown(self) -> pd.DataFrame:
+        from prehoc.figures import readings
+
+        return readings.driving(self.variance, list(self.tasks), self.options.information)
+
+    def save(
+        self, directory: str | Path, formats: Sequence[str] = ("pdf", "png"), column: str = "icml"
+    ) -> list[Path]:
+        """Write the tables, both figures, verdict.json and verdict.html; return the paths."""
+        from prehoc.figures import fig2_decay, fig3_phase
+
+        out = Path(directory)
+        if out.exists() and not out.is_dir():
+            raise InputError(f"{out}: is a file; give a folder")
+        made = []
+        for name in _NAMES:
+            made.append(out / f"{name}.csv")
+            tables.write(name, getattr(self, name), made[-1])
+        look: dict[str, Any] = {"tasks": list(self.tasks), "column": column, "formats": tuple(formats)}
+        made += fig2_decay.save(out, self._shown(), self.envelope, shift=0.0, **look)
+        made += fig3_phase.save(out, self.regimes, self.envelope, self._shown(), **look)
+        return made + self.verdict().save(out, decay=self.plot_decay, phase=self.plot_phase)
+
+
+def fit(
+    source: str | Path | pd.DataFrame,
+    *,
+    outcome: str = "auto",
+    direction: str = "auto",
+    horizon: int | None = None,
+    prices: Sequence[float] | None = None,
+    gammas: Sequence[float] = (),
+    cost_per_step: float = 1.0,
+    information: str = "last",
+    groups: str = "refuse",
+    spikes: str = "set-aside",
+    seed: int = 0,
+    confidence: float = 0.95,
+    resamples: int = 400,
+    metric: str | None = None,
+    bad_rows: str = "stop",
+) -> Fit:
+    """How predictable the runs in `source` are, by task: tables, figures and verdicts.
+
+    `source`: a frame, or a CSV or Parquet file, with columns seed, depth (or step), metric, and
+    optionally task, final, split, group; one row a measurement.  `metric` chooses where the column
+    metric holds names and a column value the numbers.
+
+    `outcome`: auto, last, depth:N, final, to-target or to-target:VALUE.  `direction`: which way the
+    metric is better.  `horizon`: T in steps.  `prices` w = gamma lambda T / Var R (without unit,
+    default .05, .2, 1), or `gammas` in squared units of R a unit of cost with `cost_per_step` = lambda.
+    `information`: what a predictor sees, last or prefix.  `groups`: what to do where runs of several
+    groups differ: refuse, split, within or pool.  `spikes`: set-aside or keep.  `seed` and
+    `resamples` are the bootstrap's.
+
+    A task that the data do not carry is in `Fit.refused`, its verdict saying why and what would.
+    Raises InputError for bad rows or options, and where no file or no row is there.
+    """
+    if prices is None:
+        prices = () if len(gammas) else Options.prices
+    options = Options(
+        outcome=outcome,
+        direction=direction,
+        horizon=horizon,
+        prices=tuple(float(p) for p in prices),
+        gammas=tuple(float(g) for g in gammas),
+        cost_per_step=float(cost_per_step),
+        information=information,
+        groups=groups,
+        spikes=spikes,
+        seed=int(seed),
+        confidence=float(confidence),
+        resamples=int(resamples),
+    )
+    return fit_rows(read_rows(source, metric=metric, bad_rows=bad_rows), options)
+
+
+def fit_rows(rows: Rows, options: Options) -> Fit:
+    """As `fit`, for checked rows."""
+    ready = make_ready(rows.frame, rows.metric, options)
+    data = {one.task: one.data for one in ready if one.data is not None}
+    made = _tables(data, ready, rows.metric or "metric", options)
+    verdicts = tuple(_verdict(one, made, options) for one in ready)
+    return Fit(
+        **made,
+        tasks=tuple(data),
+        refused=tuple(one.task for one in ready if one.data is None),
+        rows=rows,
+        options=options,
+        _verdicts=verdicts,
+    )
+
+
+def _tables(
+    data: dict[str, TaskData], ready: Sequence[Ready], metric: str, options: Options
+) -> dict[str, pd.DataFrame]:
+    if not data:
+        return {name: tables.empty(name) for name in _NAMES}
+    level = options.confidence
+    information = list(dict.fromkeys([options.information, "last", "prefix"]))
+    u = pipeline.variance_table(
+        data, metric=metric, proxies=_PROXIES, information=information, confidence=level
+    )
+    u = _in_own_units(u, [one for one in ready if one.data is not None])
+    horizons = {task: one.horizon for task, one in data.items()}
+    common: dict[str, Any] = {"horizons": horizons, "confidence": level}
+    driven = common | {"information": options.information, "driver": "residual"}
+    fits = pipeline.envelope_table(u, data, **common)
+    depths = pipeline.c_star_table(
+        fits,
+        u,
+        data,
+        prices=options.prices,
+        gammas=options.gammas,
+        cost_per_step=options.cost_per_step,
+        **driven,
+    )
+    where = pipeline.regimes_table(
+        data, None, None, u, fits, resamples=options.resamples, seed=options.seed,
+        information=options.information, **common,
+    )  # fmt: skip
+    where = _not_under_few(where, [one for one in ready if any(r["what"] == "regime" for r in one.refused)])
+    no_law = [one.task for one in ready if any(r["what"] == "alpha" for r in one.refused)]
+    advice = pipeline.advice_table(u, data, None, None, **driven)
+    return {
+        "variance": u,
+        "envelope": _without_alpha(fits, no_law),
+        "c_star": depths,
+        "regimes": where,
+        "advice": advice[~advice["task"].isin(no_law)].reset_index(drop=True),
+    }
+
+
+def _in_own_units(variance: pd.DataFrame, ready: Sequence[Ready]) -> pd.DataFrame:
+    """Where R is a number of steps: `metric` says so, and run_to_run refers to its own last variance."""
+    made = variance.copy()
+    for one in ready:
+        if one.outcome is None or one.outcome.kind != "to_target":
+            continue
+        here = made["task"] == one.task
+        own = here & (made["proxy"] == "run_to_run")
+        made.loc[here & ~own, "metric"] = "steps to target"
+        made = made[~(here & (made["proxy"] == "change"))]
+        last = made[own.reindex(made.index)].sort_values("depth")
+        if len(last):
+            made.loc[last.index, "var_r"] = float(last["risk"].iloc[-1])
+    return made.reset_index(drop=True)
+
+
+def _not_under_few(regimes: pd.DataFrame, few: Sequence[Ready]) -> pd.DataFrame:
+    named = regimes["task"].isin([one.task for one in few])
+    return regimes.assign(regime=regimes["regime"].where(~named, "undecided"))
+
+
+def _without_alpha(envelope: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
+    """No alpha is identified where the curves spike."""
+    power = envelope["task"].isin(tasks) & (envelope["model"] == "power")
+    made = envelope.copy()
+    made.loc[power, ["alpha", "K", "K_low", "K_high"]] = np.nan
+    made.loc[power, "identified"] = False
+    made.loc[power, "note"] = made.loc[power, "note"] + "; not identified: too many runs have spikes"
+    return made
+
+
+def _verdict(one: Ready, made: dict[str, pd.DataFrame], options: Options) -> dict[str, Any]:
+    said: dict[str, Any] = {"refused": one.refused, "set_aside": _counts(one.aside)} | one.said
+    if one.data is None:
+        why = one.refused[0]
+        words = f"{one.task} is refused: {why['why']}. What would carry a verdict: {why['remedy']}."
+        return {"task": one.task, "status": "refused", "runs": one.runs, "in_words": words} | said
+    base = pipeline.verdict(
+        one.task,
+        made["variance"],
+        made["envelope"],
+        made["c_star"],
+        made["regimes"],
+        advice=made["advice"],
+        information=options.information,
+        driver="residual",
+    )
+    proxy, known = base["driving_proxy"]["proxy"], base["driving_proxy"]["information"]
+    base["driving_proxy"]["because"] = (
+        "there are no forks: what a regression on the runs' curves leaves open"
+    )
+    places = [r for r in base["readings"] if r["reading"] == "bayes"]
+    at_end = judge.open_at_end(places[0] if places else None)
+    var_r, horizon = float(base["var_r"]), one.data.horizon
+    base["horizon"] = horizon
+    stops = base["c_star"]
+    extra = {
+        "law": judge.law(made["envelope"], one.task, proxy, known),
+        "saving": judge.savings(stops, made["c_star"], one.task, horizon, var_r, at_end),
+        "next": judge.further(base["advice"], base["runs"], FEW_RUNS),
+    }
+    return {"task": one.task, "status": "verdict"} | base | said | extra
+
+
+def _counts(aside: Sequence[SetAside]) -> list[dict[str, Any]]:
+    return [one.as_dict() for one in aside if one.count]

@@ -1,0 +1,117 @@
+"""What a verdict on a person's own runs says beyond the tables: law, saving, and what to run next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from prehoc.risk.verdict import clean
+
+LAWS = {
+    "power": "a power law",
+    "exponential": "an exponential",
+    "flat": "no decay at all (flat)",
+    "late": "a late reveal (a falling step, no smooth law)",
+}
+_REFUSED = 0.01  # the lack-of-fit level
+
+
+def law(envelope: pd.DataFrame, task: str, proxy: str, information: str) -> dict[str, Any]:
+    """Which decay law wins by AIC among power, exponential, flat and late; whether it fits."""
+    rows = envelope[(envelope["task"] == task) & (envelope["proxy"] == proxy)]
+    rows = rows[(rows["information"] == information) & (rows["model"] != "loglog")]
+    rows = rows[rows["delta_aic"].notna()]
+    if rows.empty:
+        why = "No decay law was fitted: it takes 4 depths with a risk above zero before the horizon."
+        return {"winner": None, "weight": None, "fits": None, "weights": {}, "in_words": why}
+    weight = np.exp(-rows["delta_aic"].to_numpy(float) / 2)
+    weights = dict(zip(rows["model"], (weight / weight.sum()).tolist(), strict=True))
+    winner = max(weights, key=lambda name: weights[name])
+    p = float(rows.loc[rows["model"] == winner, "lack_of_fit_p"].iloc[0])
+    fits = bool(not p < _REFUSED)
+    words = f"Of the decay laws {LAWS[winner]} wins (AIC weight {weights[winner]:.2f})"
+    if not fits:
+        words += f", though it does not fit either (lack of fit p = {p:.1g})"
+    return {
+        "winner": winner,
+        "weight": weights[winner],
+        "fits": fits,
+        "weights": weights,
+        "in_words": words + ".",
+    }
+
+
+def savings(
+    stops: list[dict[str, Any]],
+    c_star: pd.DataFrame,
+    task: str,
+    horizon: int,
+    var_r: float,
+    at_end: float | None,
+) -> list[dict[str, Any]]:
+    """What stopping at c* saves against full training, at each price of the verdict's `c_star`.
+
+    Steps a run, their share of T, and the risk that is left there and at T as shares of Var R.
+    """
+    rows = c_star[(c_star["task"] == task) & c_star["recommended"]]
+    made = []
+    for stop in stops:
+        if stop["c_star"] is None:
+            continue
+        row = rows.iloc[(rows["price"] - stop["price"]).abs().argmin()]
+        c, saved = float(stop["c_star"]), horizon - float(stop["c_star"])
+        left = clean((float(row["total_risk"]) - float(row["gamma"] * row["lambda"]) * c) / var_r)
+        left = None if left is None else max(left, 0.0)
+        words = f"At price {stop['price']:.3g}, stop at {c:.4g} of {horizon} steps ({c / horizon:.0%})"
+        words = f"At price {stop['price']:.3g}, do not probe" if c <= 0 else words
+        words = f"At price {stop['price']:.3g}, train to the end" if c >= horizon else words
+        words += f": saves {saved:.4g} steps a run ({saved / horizon:.0%})"
+        if left is not None:
+            words += f" and leaves {left:.0%} of Var R open"
+            words += f", where full training leaves {at_end:.0%}" if at_end is not None else ""
+        made.append(
+            {
+                key: stop[key]
+                for key in ("price", "gamma", "lambda", "c_star", "low", "high", "share_of_horizon")
+            }
+            | {
+                "steps_saved": saved,
+                "share_saved": saved / horizon,
+                "risk_at_c_star": left,
+                "risk_at_horizon": at_end,
+                "in_words": words + ".",
+            }
+        )
+    return made
+
+
+def further(advice: list[dict[str, Any]], runs: int, few: int) -> dict[str, Any]:
+    """How many seeds, and at which depths, to run next; from the rows of the table `advice`."""
+    chosen = [row for row in advice if row["recommended"]]
+    if not chosen:
+        why = advice[0]["note"] if advice else "nothing was fitted"
+        more = max(few - runs, 0) or None
+        words = f"No number of seeds is named for alpha: {why}."
+        words += f" For a regime add {more} seeds." if more else ""
+        return {"seeds": more, "depths": [], "in_words": words}
+    one = chosen[0]
+    depths = [int(d) for d in str(one["depths"]).split()]
+    seeds = int(np.ceil(one["further_runs"] or 0))
+    goal = (
+        "to find alpha"
+        if one["alpha_width_then"] is None or "not identified" in one["note"]
+        else "to halve alpha's interval"
+    )
+    seeds_told = f"{seeds} further seeds" if seeds else "no further seeds"
+    words = f"Next, {goal}: {seeds_told}, measured at depths {', '.join(map(str, depths))}"
+    steps = one["steps"]
+    words += f" ({steps:,.0f} steps)." if steps else "."
+    return {"seeds": seeds, "depths": depths, "in_words": words}
+
+
+def open_at_end(place: Mapping[str, Any] | None) -> float | None:
+    """L(T) as a share of Var R, from the driving curve's row of regimes."""
+    return None if place is None else clean(place["iota"])
