@@ -34,6 +34,8 @@ _LOWER = (
 _HIGHER = ("acc", "f1", "bleu", "rouge", "exact", "match", "score", "auc", "precision", "recall", "map",
            "dice", "iou", "reward", "pass", "mcc", "spearman", "pearson", "r2")  # fmt: skip
 LEAST_SHARE = 0.2  # of the runs: a depth that fewer measured is left out
+FEW = 0.1  # the share of runs that may be left out where the others are read at a depth they lack
+MOST_DEPTHS = 32
 
 
 @dataclass(frozen=True)
@@ -111,27 +113,69 @@ def curves_of(task: str, rows: pd.DataFrame) -> tuple[Curves, list[SetAside]]:
     return made, aside
 
 
-def without_rare_depths(curves: Curves) -> tuple[Curves, list[SetAside]]:
-    """Leave out depths that under 5 runs, or under a fifth of them, were measured at.
+def on_one_grid(curves: Curves) -> tuple[Curves, list[SetAside]]:
+    """Leave out depths that few runs were measured at, and the few runs that were measured elsewhere.
 
-    Depths that no run measures after others have stopped are the business of stops.py: a depth is rare
-    if few of the runs that go on past it (or end there) have it.
+    A depth is rare where under 5, or under a fifth, of the runs that go on to it or past it have it (where
+    runs stop early, few go on, and a late depth is not rare).  A run with values at rare depths and
+    fewer than half of the others up to its end was measured on another grid: up to a tenth of the
+    runs may be left out for that.
     """
-    there = np.isfinite(curves.value)
-    going = curves.last[:, None] >= np.arange(len(curves.depth))
-    count, could = there.sum(axis=0), going.sum(axis=0)
-    rare = (count < LEAST_SHARE * could) | ((count < MIN_RUNS) & (could >= MIN_RUNS))
+    rare = _rare(curves)
     if not rare.any():
         return curves, []
-    values = int(there[:, rare].sum())
-    listed = ", ".join(map(str, curves.depth[rare][:5])) + (" ..." if rare.sum() > 5 else "")
     if rare.all():
         raise InputError(
-            f"task {curves.task!r}: no depth is shared by {MIN_RUNS} runs (depths {listed}); measure all "
-            "runs at common depths"
+            f"task {curves.task!r}: no depth is shared by {MIN_RUNS} runs (depths {_listed(curves.depth)})"
+            "; measure all runs at common depths"
         )
-    why = f"only {int(count[rare].max())} runs or fewer were measured at depths {listed}: {values} values"
-    return curves.depths(~rare), [SetAside("depths", int(rare.sum()), why, curves.task)]
+    there = np.isfinite(curves.value)
+    could = (curves.last[:, None] >= np.arange(len(curves.depth))) & ~rare
+    odd = there[:, rare].any(axis=1) & (2 * (there & ~rare).sum(axis=1) < could.sum(axis=1))
+    aside: list[SetAside] = []
+    if 0 < odd.sum() <= FEW * len(odd):
+        aside.append(
+            SetAside("runs", int(odd.sum()), "measured at other depths than the rest", curves.task)
+        )
+        curves = curves.runs(~odd)
+        curves = curves.depths(np.asarray(np.isfinite(curves.value).any(axis=0)))
+        rare = _rare(curves)
+    if rare.any():
+        count = int(np.isfinite(curves.value[:, rare]).sum())
+        why = f"measured in few runs: {_listed(curves.depth[rare])} ({count} values)"
+        aside.append(SetAside("depths", int(rare.sum()), why, curves.task))
+        curves = curves.depths(~rare)
+    return curves, aside
+
+
+def _rare(curves: Curves) -> Flags:
+    there = np.isfinite(curves.value)
+    could = (curves.last[:, None] >= np.arange(len(curves.depth))).sum(axis=0)
+    count = there.sum(axis=0)
+    return np.asarray((count < LEAST_SHARE * could) | ((count < MIN_RUNS) & (could >= MIN_RUNS)))
+
+
+def _listed(depths: Index) -> str:
+    return ", ".join(map(str, depths[:5])) + (" ..." if len(depths) > 5 else "")
+
+
+def thinned(curves: Curves, keep_last: bool) -> tuple[Curves, list[SetAside]]:
+    """At most 32 depths, even in log depth, the first and last (where R is read) among them.
+
+    Neighbouring depths of the same runs tell nearly the same: more make a fit slower, not surer.
+    """
+    n = len(curves.depth)
+    if n <= MOST_DEPTHS:
+        return curves, []
+    x = np.log(curves.depth.astype(float))
+    spots = np.linspace(x[0], x[-1], MOST_DEPTHS)
+    chosen = np.unique(np.abs(x[:, None] - spots).argmin(axis=0))
+    keep = np.zeros(n, bool)
+    keep[chosen] = True
+    keep[0] = True
+    keep[-1] |= keep_last
+    why = f"{int(keep.sum())} of {n} depths are used, even in log depth: neighbours tell the same"
+    return curves.depths(keep), [SetAside("depths", int((~keep).sum()), why, curves.task)]
 
 
 def direction_of(curves: Curves, metric: str, given: str) -> tuple[str, str]:

@@ -283,6 +283,12 @@ def _verdict(one: Ready, made: dict[str, pd.DataFrame], options: Options) -> dic
     at_end = judge.open_at_end(places[0] if places else None)
     var_r, horizon = float(base["var_r"]), one.data.horizon
     base["horizon"] = horizon
+    if one.data.settled is not None:
+        said["censoring"] |= _before_the_first(made["variance"], one.data, known)
+        base["caveats"].append(
+            "a run is done when it has met its target: past the first such run the risk falls because runs "
+            "are done, not because they were foreseen"
+        )
     stops = base["c_star"]
     extra = {
         "law": judge.law(made["envelope"], one.task, proxy, known),
@@ -290,6 +296,17 @@ def _verdict(one: Ready, made: dict[str, pd.DataFrame], options: Options) -> dic
         "next": judge.further(base["advice"], base["runs"], FEW_RUNS),
     }
     return {"task": one.task, "status": "verdict"} | base | said | extra
+
+
+def _before_the_first(variance: pd.DataFrame, data: TaskData, information: str) -> dict[str, Any]:
+    """What the curves tell while all runs are still open: risk / Var R at the last such depth."""
+    rows = variance[(variance["task"] == data.task) & (variance["proxy"] == "residual")]
+    rows = rows[(rows["information"] == information) & (rows["depth"] > 0)]
+    rows = rows[rows["depth"] <= (data.first_stop or 0)].sort_values("depth")
+    if rows.empty:
+        return {"open_until": data.first_stop, "risk_until_then": None}
+    share = float(rows["risk"].iloc[-1] / rows["var_r"].iloc[-1])
+    return {"open_until": int(rows["depth"].iloc[-1]), "risk_until_then": share}
 
 
 def _counts(aside: Sequence[SetAside]) -> list[dict[str, Any]]:

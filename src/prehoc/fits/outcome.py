@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prehoc.errors import InputError
-from prehoc.fits.curves import Curves
+from prehoc.fits.curves import FEW, Curves
 from prehoc.fits.rows import SetAside
-from prehoc.fits.stops import FEW, Stops
+from prehoc.fits.stops import Stops
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]

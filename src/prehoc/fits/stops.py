@@ -15,7 +15,6 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-FEW = 0.1  # the share of runs that may be left out where the others are read at a depth they lack
 _SURE = 0.95  # of the stopped runs that one target must explain
 _LEAST = 5  # stopped runs, to name a rule
 

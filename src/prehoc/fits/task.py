@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -113,11 +113,11 @@ def _read(ready: Ready, rows: pd.DataFrame, metric: str, options: Options) -> No
     ready.aside += aside
     ready.direction, why = reading.direction_of(curves, metric, options.direction)
     ready.said["direction"] = f"{ready.direction} is better ({why})"
+    curves, aside = reading.on_one_grid(curves)
+    ready.aside += aside
     curves, ends, aside = stops.find_stops(curves, ready.direction)
     ready.aside += aside
     ready.said["censoring"] = ends.as_dict()
-    curves, aside = reading.without_rare_depths(curves)
-    ready.aside += aside
     outcome = choose(curves, ends, ready.direction, options.outcome, options.horizon)
     ready.outcome, ready.said["outcome"] = outcome, outcome.as_dict()
     ready.aside += outcome.aside
@@ -154,12 +154,11 @@ def _check_groups(ready: Ready, outcome: Outcome, options: Options) -> None:
 
 def _data(ready: Ready, outcome: Outcome, options: Options) -> TaskData:
     curves = outcome.curves
-    value = curves.value
     found = spikes.find_spikes(curves, ready.direction)
     ready.said["spikes"] = found.as_dict()
     count = int(found.at.sum())
     if count and options.spikes == "set-aside":
-        value = np.where(found.at, np.nan, value)
+        curves = replace(curves, value=np.where(found.at, np.nan, curves.value))
         ready.aside.append(SetAside("values", int(found.at.sum()), "spikes in a run's curve", ready.task))
         share = found.runs / len(found.at)
         if share > spikes.MOST:
@@ -175,14 +174,18 @@ def _data(ready: Ready, outcome: Outcome, options: Options) -> TaskData:
     group = None
     if options.groups == "within":
         keep, group = _within(ready, curves, keep)
-    settled = None if outcome.settled is None else outcome.settled[keep]
+    curves, aside = reading.thinned(curves, outcome.kind in ("last", "depth"))
+    ready.aside += aside
+    settled = None
+    if outcome.settled is not None:
+        settled = outcome.settled[np.ix_(keep, np.isin(outcome.curves.depth, curves.depth))]
     runs = int(keep.sum() + outcome.failed.sum())
     none = np.empty((int(keep.sum()), 0))
     return TaskData(
         task=ready.task,
         horizon=outcome.horizon,
         depth=curves.depth,
-        metric=value[keep],
+        metric=curves.value[keep],
         outcome=outcome.value[keep],
         static=none,
         fork_depth=np.empty(0, np.int64),

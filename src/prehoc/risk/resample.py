@@ -83,6 +83,9 @@ def masked_risks(
     made = np.empty((len(counts), metric.shape[1]))
     for j, column in enumerate(metric.T):
         ok = np.isfinite(column)
+        if not ok.any():
+            made[:, j] = np.nan
+            continue
         r, x = outcome[ok] - outcome[ok].mean(), column[ok] - column[ok].mean()
         held, of = counts[:, ok], member[ok]
         n = held @ of

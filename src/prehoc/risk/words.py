@@ -100,7 +100,11 @@ def words(
     else:
         parts.append(f"alpha is not identified ({alpha['because']}).")
     if limit["by_construction"]:
-        why = "R is a function of the final state" if proxy == "fork" else "a run that has met its target has its R"
+        why = (
+            "R is a function of the final state"
+            if proxy == "fork"
+            else "a run that has met its target has its R"
+        )
         parts.append(f"L_int = 0 by construction: {why}.")
     elif limit["share_of_var_r"] is not None:
         parts.append(f"L_int = {limit['value']:.3g}, {limit['share_of_var_r']:.0%} of Var R.")
