@@ -57,9 +57,9 @@ def fit(
 ) -> None:
     """Say how predictable your own runs are: reads RUNS, writes tables, figures and a verdict to --out.
 
-    Columns: task, seed, depth (or step), metric; optional final, split (val, target), group. Writes variance.csv,
-    envelope.csv, c_star.csv, regimes.csv, advice.csv, fig2_decay and fig3_phase (pdf, png, csv), verdict.json
-    and verdict.html, and prints the verdict. Exit code 1 where no task's data carry one.
+    Columns: task, seed, depth (or step), metric; optional final, split (val, target), group. Writes
+    variance.csv, envelope.csv, c_star.csv, regimes.csv, advice.csv, fig2_decay and fig3_phase (pdf, png,
+    csv), verdict.json and verdict.html, and prints the verdict. Exit code 1 where no task carries one.
     """
     from prehoc.fits.fit import fit as fitted
 

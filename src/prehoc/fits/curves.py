@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prehoc.errors import InputError
+from prehoc.fits.refused import RefusedError
 from prehoc.fits.rows import SetAside
 from prehoc.risk.proxies import MIN_RUNS
 
@@ -124,14 +125,16 @@ def on_one_grid(curves: Curves) -> tuple[Curves, list[SetAside]]:
     rare = _rare(curves)
     if not rare.any():
         return curves, []
-    if rare.all():
-        raise InputError(
-            f"task {curves.task!r}: no depth is shared by {MIN_RUNS} runs (depths {_listed(curves.depth)})"
-            "; measure all runs at common depths"
-        )
     there = np.isfinite(curves.value)
     could = (curves.last[:, None] >= np.arange(len(curves.depth))) & ~rare
-    odd = there[:, rare].any(axis=1) & (2 * (there & ~rare).sum(axis=1) < could.sum(axis=1))
+    common = np.maximum(could.sum(axis=1), 1)
+    odd = there[:, rare].any(axis=1) & (2 * (there & ~rare).sum(axis=1) < common)
+    if 2 * odd.sum() > len(odd) or rare.all():
+        raise RefusedError(
+            curves.task,
+            f"most runs were measured at depths of their own ({_listed(curves.depth)})",
+            f"measure all runs at common depths, {MIN_RUNS} runs at each at the least",
+        )
     aside: list[SetAside] = []
     if 0 < odd.sum() <= FEW * len(odd):
         aside.append(

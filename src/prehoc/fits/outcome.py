@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from prehoc.errors import InputError
 from prehoc.fits.curves import FEW, Curves
+from prehoc.fits.refused import RefusedError
 from prehoc.fits.rows import SetAside
 from prehoc.fits.stops import Stops
 
@@ -21,14 +22,6 @@ Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 WAYS = "auto, last, depth:N, final, to-target or to-target:VALUE"
-
-
-class RefusedError(InputError):
-    """The data of a task do not carry a verdict: `why` in one sentence, and `remedy`, what would."""
-
-    def __init__(self, task: str, why: str, remedy: str, what: str = "task") -> None:
-        self.task, self.why, self.remedy, self.what = task, why, remedy, what
-        super().__init__(f"task {task!r}: {why}; {remedy}")
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def read_rows(
             f"{raw.source}: no rows; it needs columns task, seed, depth, metric and a row a measurement"
         )
     frame = _typed(raw, columns, default_task, bad_rows == "skip", aside)
-    names = _seed_names(raw, frame)
+    names = _seed_names(raw, frame, bad_rows == "skip")
     kept = frame[~raw.bad]
     if raw.bad.any():
         aside.append(SetAside("rows", int(raw.bad.sum()), "a cell could not be read as its column wants"))
@@ -262,7 +262,7 @@ def _whole(raw: _Raw, cells: list[Any], column: str, skip: bool) -> np.ndarray:
             number = float(cell) if not isinstance(cell, bool) else np.nan
         except (TypeError, ValueError):
             number = np.nan
-        if number >= 0 and number == int(number) and number <= _LARGEST:
+        if 0 <= number <= _LARGEST and number == int(number):
             made[i] = int(number)
         else:
             _fault(raw, i, column, cell, "a whole number of 0 or more", skip)
@@ -305,18 +305,18 @@ def _typed(
     )
 
 
-def _seed_names(raw: _Raw, frame: pd.DataFrame) -> dict[str, dict[str, int]]:
+def _seed_names(raw: _Raw, frame: pd.DataFrame, skip: bool) -> dict[str, dict[str, int]]:
     """Make `frame.seed` whole numbers; texts are numbered by task in their order, and told."""
     cells = ["" if _is_null(c) else str(c).strip() for c in frame["seed"]]
     empty = [i for i, c in enumerate(cells) if not c]
     for i in empty:
         raw.bad[i] = True
-    if empty:
+    if empty and not skip:
         raise InputError(
             f"{raw.place(empty[0])}, column seed: is empty ({len(empty)} such rows); give each run a "
             "number or name"
         )
-    numbers = pd.to_numeric(pd.Series(cells), errors="coerce").to_numpy(float)
+    numbers = pd.to_numeric(pd.Series([c or "0" for c in cells]), errors="coerce").to_numpy(float)
     if np.all((numbers >= 0) & (numbers % 1 == 0) & (numbers <= _LARGEST)):
         frame["seed"] = numbers.astype(np.int64)
         return {}

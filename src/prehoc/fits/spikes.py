@@ -70,8 +70,12 @@ def find_spikes(curves: Curves, direction: str) -> Spikes:
     scale = np.maximum(own, whole)
     if not whole > 0:
         return Spikes(at, curves.depth)
-    worse = off * (-1.0 if direction == "higher" else 1.0)
-    at[known] = (worse / scale)[known] > FAR
+    z = off / scale * (-1.0 if direction == "higher" else 1.0)
+    for i in np.flatnonzero(np.any(np.where(known, z, 0.0) > FAR, axis=1)):
+        seen = np.flatnonzero(known[i])
+        size = np.concatenate([[0.0], np.abs(z[i, seen]), [0.0]])
+        peak = (size[1:-1] >= size[:-2]) & (size[1:-1] >= size[2:])  # not the neighbour of one
+        at[i, seen] = peak & (z[i, seen] > FAR)
     return Spikes(at, curves.depth)
 
 

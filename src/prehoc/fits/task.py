@@ -13,7 +13,8 @@ from prehoc.errors import InputError
 from prehoc.fits import curves as reading
 from prehoc.fits import groups, spikes, stops
 from prehoc.fits.curves import Curves
-from prehoc.fits.outcome import Outcome, RefusedError, choose, parse
+from prehoc.fits.outcome import Outcome, choose, parse
+from prehoc.fits.refused import RefusedError
 from prehoc.fits.rows import SetAside
 from prehoc.risk.data import TaskData
 from prehoc.risk.proxies import MIN_RUNS

@@ -1,0 +1,214 @@
+"""`prehoc.fit` against processes whose L(c) is known, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from own_runs import DEPTHS, HORIZON, falling, law, runs
+
+import prehoc
+from prehoc import tables
+from prehoc.errors import InputError
+from prehoc.risk import pipeline
+
+
+def verdict(fit, task="t"):
+    return fit.verdict(task).to_dict()["tasks"][0]
+
+
+@pytest.fixture(scope="module")
+def known():
+    return prehoc.fit(runs(n=600, seed=1), horizon=HORIZON)
+
+
+def test_the_risk_is_the_exact_one_within_its_intervals(known):
+    rows = known.variance[
+        (known.variance["proxy"] == "residual") & (known.variance["information"] == "last")
+    ]
+    truth = law(rows["depth"], 0.1, 0.9, 0.4)
+    assert list(rows["depth"]) == list(DEPTHS)
+    assert np.all(np.abs(rows["risk"] - truth) < 4 * rows["se"])
+
+
+def test_alpha_l_int_regime_and_c_star_are_the_truth(known):
+    said = verdict(known)
+    assert said["status"] == "verdict"
+    assert said["alpha"]["identified"]
+    assert said["alpha"]["low"] <= 0.4 <= said["alpha"]["high"]
+    assert said["L_int"]["low"] <= 0.1 <= said["L_int"]["high"]
+    assert said["regime"] == "dynamic_critical"
+    assert said["law"]["winner"] == "power"
+    assert said["law"]["fits"]
+    assert len(said["saving"]) == 3
+    for one in said["saving"]:
+        rate = one["price"] * said["var_r"] / HORIZON
+        true = min((0.4 * 0.9 / rate) ** (1 / 1.4), HORIZON)
+        assert one["low"] <= true <= one["high"]
+        assert one["steps_saved"] == pytest.approx(HORIZON - one["c_star"])
+        assert one["risk_at_c_star"] == pytest.approx(law(max(one["c_star"], 1), 0.1, 0.9, 0.4), abs=0.08)
+    assert said["next"]["seeds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("b", "K", "alpha", "regime"),
+    [
+        (0.8, 0.2, 0.5, "noise_dominant"),
+        (0.05, 0.9, 0.4, "dynamic_critical"),
+        (0.05, 0.05, 2.0, "static_sufficient"),
+    ],
+)
+def test_regimes_are_told_apart(b, K, alpha, regime):
+    said = verdict(prehoc.fit(runs(n=200, b=b, K=K, alpha=alpha, seed=2)))
+    assert said["regime"] == regime
+
+
+def test_the_numbers_are_the_workflows_own():
+    frame = runs(n=50, seed=3)
+    fit = prehoc.fit(frame, horizon=HORIZON)
+    last = frame.drop_duplicates("seed")
+    long = pd.concat(
+        [
+            frame.assign(split="val", value=frame["metric"]),
+            last.assign(split="target", depth=HORIZON, value=last["final"]),
+        ]
+    ).assign(metric="metric", failure=False)
+    u = pipeline.variance_table(long[list(tables.SCHEMAS["runs"].columns)], metric="metric")
+    merged = fit.variance.merge(u, on=["task", "depth", "proxy", "information"], suffixes=("", "_other"))
+    assert len(merged) == len(fit.variance)
+    np.testing.assert_allclose(merged["risk"], merged["risk_other"], rtol=1e-10)
+    np.testing.assert_allclose(merged["ci_high"], merged["ci_high_other"], rtol=1e-10)
+
+
+def test_the_order_of_rows_and_names_of_seeds_say_nothing():
+    frame = runs(n=30, seed=4)
+    named = frame.sample(frac=1, random_state=0)
+    named["seed"] = "run-" + named["seed"].astype(str).str.zfill(3)
+    one, other = prehoc.fit(frame), prehoc.fit(named.sort_values("seed"))
+    pd.testing.assert_frame_equal(one.variance, other.variance)
+    pd.testing.assert_frame_equal(one.c_star, prehoc.fit(frame.sample(frac=1, random_state=1)).c_star)
+
+
+def test_steps_to_target_are_judged_with_runs_that_are_done():
+    fit = prehoc.fit(falling(target=0.55, n=150))
+    said = verdict(fit)
+    assert said["outcome"]["kind"] == "to_target"
+    assert said["censoring"]["kind"] == "target"
+    assert said["censoring"]["target"] == pytest.approx(0.55, abs=0.02)
+    assert said["L_int"]["by_construction"]
+    assert said["regime"] == "dynamic_critical"
+    assert set(fit.variance.loc[fit.variance["proxy"] == "residual", "metric"]) == {"steps to target"}
+    own = fit.variance[fit.variance["proxy"] == "run_to_run"]
+    assert own["depth"].max() <= said["censoring"]["open_until"]
+    assert np.allclose(own["var_r"], own.sort_values("depth")["risk"].iloc[-1])
+
+
+def refused(fit, what="task"):
+    found = [r for r in verdict(fit)["refused"] if r["what"] == what]
+    assert found, verdict(fit)["refused"]
+    assert found[0]["remedy"]
+    return found[0]["why"]
+
+
+def test_too_few_runs_are_refused_or_get_no_regime():
+    few = prehoc.fit(runs(n=4))
+    assert few.tasks == ()
+    assert "4 runs" in refused(few)
+    some = prehoc.fit(runs(n=12))
+    assert "12 runs" in refused(some, "regime")
+    assert set(some.regimes["regime"]) == {"undecided"}
+    assert verdict(some)["saving"]
+
+
+def mixed(n=40, shift=3.0):
+    frame = runs(n=n, seed=5)
+    frame["group"] = np.where(frame["seed"] % 2 == 0, "a", "b")
+    frame["final"] += shift * (frame["group"] == "b")
+    return frame
+
+
+def test_mixed_groups_are_refused_split_pooled_or_taken_within():
+    assert "mixed groups" in refused(prehoc.fit(mixed()))
+    split = prehoc.fit(mixed(), groups="split")
+    assert split.tasks == ("t [a]", "t [b]")
+    within, pool = prehoc.fit(mixed(), groups="within"), prehoc.fit(mixed(), groups="pool")
+    apart = prehoc.fit(mixed(shift=0.0), groups="within")
+    assert verdict(within)["var_r"] == pytest.approx(verdict(apart)["var_r"], rel=1e-9)
+    assert verdict(pool)["var_r"] > 2 * verdict(within)["var_r"]
+    assert "within the 2 groups" in verdict(within)["groups"]["in_words"]
+    assert prehoc.fit(mixed(shift=0.0)).tasks == ("t",)
+
+
+def test_spikes_are_set_aside_counted_and_many_of_them_leave_no_alpha():
+    frame = runs(n=100, seed=6)
+    few = frame.copy()
+    few.loc[(few["seed"] == 3) & (few["depth"] == 8), "metric"] += 80
+    said = verdict(prehoc.fit(few, direction="lower"))
+    assert said["spikes"]["count"] == 1
+    assert {"what": "values", "count": 1, "why": "spikes in a run's curve"} in said["set_aside"]
+    assert verdict(prehoc.fit(few, direction="lower", spikes="keep"))["set_aside"] == []
+    frame.loc[(frame["seed"] < 20) & (frame["depth"] == 8), "metric"] += 80
+    many = prehoc.fit(frame, direction="lower")
+    assert "20%" in refused(many, "alpha")
+    assert not verdict(many)["alpha"]["identified"]
+
+
+def test_failed_runs_are_a_rate_and_aborted_ones_are_counted():
+    frame = runs(n=50, seed=7).drop(columns="final")
+    frame.loc[(frame["seed"] < 5) & (frame["depth"] > 8), "metric"] = np.nan
+    frame = frame[(frame["seed"] != 9) | (frame["depth"] < 64)]
+    said = verdict(prehoc.fit(frame))
+    assert said["failure_rate"] == pytest.approx(5 / 49)
+    assert {"what": "runs", "count": 1, "why": "no value at depth 128"} in said["set_aside"]
+
+
+def test_one_refused_task_does_not_stop_the_others():
+    fit = prehoc.fit(pd.concat([runs(n=30, task="good"), runs(n=3, task="small")]))
+    assert (fit.tasks, fit.refused) == (("good",), ("small",))
+    assert [v["status"] for v in fit.verdict().to_dict()["tasks"]] == ["verdict", "refused"]
+
+
+def test_an_outcome_that_does_not_vary_needs_no_prediction():
+    frame = runs(n=30)
+    frame["final"] = 1.0
+    said = verdict(prehoc.fit(frame))
+    assert said["regime"] == "static_sufficient"
+    assert said["law"]["winner"] is None
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"outcome": "best"},
+        {"direction": "up"},
+        {"groups": "drop"},
+        {"spikes": "cut"},
+        {"information": "state"},
+        {"horizon": 0},
+        {"seed": -1},
+        {"confidence": 95},
+        {"prices": [0.0]},
+        {"prices": [float("nan")]},
+        {"gammas": [1.0], "cost_per_step": 0.0},
+        {"bad_rows": "drop"},
+    ],
+)
+def test_bad_options_are_refused(bad):
+    with pytest.raises(InputError):
+        prehoc.fit(runs(n=6), **bad)
+
+
+def test_gamma_and_lambda_make_a_price():
+    fit = prehoc.fit(runs(n=40), gammas=[0.01], cost_per_step=2.0, horizon=HORIZON)
+    row = fit.c_star[fit.c_star["recommended"]].iloc[0]
+    assert (row["gamma"], row["lambda"]) == (0.01, 2.0)
+    assert row["price"] == pytest.approx(0.02 * HORIZON / verdict(fit)["var_r"])
+
+
+def test_plots_are_figures_and_take_known_tasks(known):
+    assert known.plot_decay().axes
+    assert known.plot_phase(["t"]).axes
+    with pytest.raises(InputError, match="no measured task 'x'"):
+        known.plot_decay(["x"])
+    with pytest.raises(InputError, match="no task 'x'"):
+        known.verdict("x")
