@@ -1,1 +1,22 @@
 """prehoc: how predictable a fine-tune is, and how deep to probe before deciding."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prehoc.training.probe_callback import ProbeCallback
+
+# What is imported at first use, so that `import prehoc` costs nothing: name -> module.
+_LAZY = {"ProbeCallback": "prehoc.training.probe_callback"}
+
+__all__ = ["ProbeCallback"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
