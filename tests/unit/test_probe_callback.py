@@ -329,6 +329,18 @@ def test_a_run_stops_at_c_star_and_its_rows_lie_apart(tmp_path, caplog):
     assert [d for d, _ in written(probed)] == [1, 2, 4, 6, 8]
 
 
+def test_an_ordinary_run_that_goes_on_to_a_stop_is_named(tmp_path, caplog):
+    path, out = tmp_path / "runs.csv", tmp_path / "out"
+    trainer(out, ProbeCallback(path, task="tiny"), save_strategy="steps", save_steps=4).train()
+    before = path.read_text()
+    one = trainer(out, ProbeCallback(path, task="tiny", stop_at=5))
+    one.train(resume_from_checkpoint=str(out / "checkpoint-4"))
+    assert f"run 0 began in {path.resolve()}" in caplog.text
+    assert path.read_text() == before
+    assert written(tmp_path / "runs.probed.csv") == logged(one)
+    assert [d for d, _ in logged(one)] == [2, 4, 5]
+
+
 @pytest.mark.parametrize(
     ("stop_at", "said"),
     [

@@ -220,16 +220,12 @@ class ProbeCallback(TrainerCallback):
         run = args.seed if self.seed is None else self.seed
         step = int(state.global_step)
         file = self._runs if self._stop is None else self._probed
-        if self._zero and self._stop is None and step and self._probed.path.exists():
-            with self._probed.change() as table:
-                if table.of(self.task, run):  # the continuation of a run that was stopped
-                    file = self._probed
-        if self._zero and file is self._probed and step and self._runs.path.exists():
-            with self._runs.change() as table:
-                if table.of(self.task, run):
-                    self._say(
-                        f"run {run} began in {self._runs.path}; a fit of it meets a run that ends early"
-                    )
+        if self._zero and step and self._stop is None and self._probed.has(self.task, run):
+            file = self._probed  # the continuation of a run that was stopped
+        elif self._zero and step and self._stop is not None and self._runs.has(self.task, run):
+            self._say(
+                f"run {run} began in {self._runs.path}: a fit of that file meets a run that ends early"
+            )
         record = RunRecord(file, self.task, run, self.group)
         if self._zero:
             found = [(self._found(entry), entry) for entry in state.log_history]

@@ -148,6 +148,10 @@ class RunsFile:
             self._check_row(line, row, header)
         return RunsTable(self.path, header, [row for _, row in numbered[1:]])
 
+    def has(self, task: str, seed: int | str) -> bool:
+        """Whether run (task, seed) has rows there.  Raises InputError as `change` does."""
+        return bool(self.read().of(task, seed))
+
     def _check_header(self, header: list[str]) -> None:
         missing = [c for c in COLUMNS if c not in header and not (c == "depth" and "step" in header)]
         if missing:
