@@ -96,8 +96,9 @@ def test_rows_are_the_trainers_own_to_the_last_digit(tmp_path):
     assert written(tmp_path / "runs.csv", 7) == logged(one)
     assert [d for d, _ in logged(one)] == [2, 4, 6, 8]
     assert callback.direction == "lower"
-    one.evaluate()  # after training: another model's, perhaps, and no row of the trajectory
-    assert len(written(tmp_path / "runs.csv", 7)) == 4
+    before = (tmp_path / "runs.csv").read_text()
+    assert one.evaluate(TRAIN)["eval_loss"] != logged(one)[3][1]  # after training: no row of the trajectory
+    assert (tmp_path / "runs.csv").read_text() == before
 
 
 def test_metric_and_direction_are_those_of_the_best_model(tmp_path):
@@ -159,6 +160,9 @@ def test_two_runs_share_a_file_that_another_tool_made(tmp_path):
 def test_a_rerun_is_refused_before_the_first_step_or_takes_the_place(tmp_path):
     path = tmp_path / "runs.csv"
     trainer(tmp_path / "out", ProbeCallback(path, task="tiny"), eval_steps=4).train()
+    path.write_text(
+        path.read_text().replace("tiny,0,", "tiny,0.0,")
+    )  # as a spreadsheet or pandas leaves it
     before = path.read_text()
     again = trainer(tmp_path / "out", ProbeCallback(path, task="tiny"))
     for _ in range(2):  # the second time too
@@ -177,8 +181,9 @@ def test_a_rerun_is_refused_before_the_first_step_or_takes_the_place(tmp_path):
 
 def test_a_resumed_run_keeps_its_rows_and_has_none_twice(tmp_path):
     path, out = tmp_path / "runs.csv", tmp_path / "out"
-    whole = trainer(out, ProbeCallback(path, task="tiny"), save_strategy="steps", save_steps=4)
-    whole.train()
+    callback = ProbeCallback(path, task="tiny")
+    trainer(out, callback, save_strategy="steps", save_steps=4).train()
+    callback.record_final(0.25)
     first = written(path)
     broken = path.read_text().replace("\ntiny,0,6", "\ntiny,0,7")  # what an abandoned continuation left
     for text in (broken, None):  # None: the file was on another machine
@@ -191,6 +196,7 @@ def test_a_resumed_run_keeps_its_rows_and_has_none_twice(tmp_path):
         assert written(path) == logged(one)
         assert [d for d, _ in written(path)] == [2, 4, 6, 8]
         assert written(path)[:2] == first[:2]
+        assert {r.get("final", "") for r in rows(path)} == {""}  # that was the abandoned continuation's
 
 
 def test_a_training_that_broke_off_begins_again_in_one_process(tmp_path):
@@ -202,14 +208,20 @@ def test_a_training_that_broke_off_begins_again_in_one_process(tmp_path):
                 raise KeyboardInterrupt
             return super().training_step(*args, **kwargs)
 
-    path = tmp_path / "runs.csv"
-    one = trainer(tmp_path / "out", ProbeCallback(path, task="tiny"), kind=Breaks)
-    with pytest.raises(KeyboardInterrupt):
-        one.train()
-    assert [d for d, _ in written(path)] == [2, 4]
-    one.fail = False
-    one.train()
-    assert written(path) == logged(one)
+    for meddled in (False, True):
+        path = tmp_path / f"runs {meddled}.csv"
+        one = trainer(tmp_path / "out", ProbeCallback(path, task="tiny"), kind=Breaks)
+        with pytest.raises(KeyboardInterrupt):
+            one.train()
+        assert [d for d, _ in written(path)] == [2, 4]
+        one.fail = False
+        if meddled:
+            foreign(path)  # that is not what this process left there
+            with pytest.raises(InputError, match="already"):
+                one.train()
+        else:
+            one.train()
+            assert written(path) == logged(one)
 
 
 def test_a_metric_that_is_not_finite_is_an_empty_cell(tmp_path):
@@ -265,11 +277,11 @@ def row(price, c_star, corner="interior"):
 PRICED = [row(0.1, 6.0), row(0.2, 3.2), row(1.0, 2.0)]
 TASK = {"task": "tiny", "horizon": STEPS, "c_star": PRICED}
 FRAME = pd.DataFrame(
-    [{"task": "tiny", "recommended": True, **r} for r in PRICED]
-    + [
+    [
         {"task": "tiny", "recommended": False, **row(0.2, 7.0)},
         {"task": "x", "recommended": True, **row(0.2, 5.0)},
     ]
+    + [{"task": "tiny", "recommended": True, **r} for r in PRICED]
 )
 
 
@@ -279,7 +291,7 @@ FRAME = pd.DataFrame(
         (lambda f: 3, None, 3),
         (lambda f: dump(f, {"tasks": [{"task": "other", "c_star": []}, TASK]}), None, 4),
         (lambda f: dump(f, TASK), 0.11, 6),
-        (lambda f: str(dump(f, TASK)), 0.7, 2),
+        (lambda f: str(dump(f, TASK)), 0.5, 2),
         (lambda f: {"tasks": [TASK]}, 0.2, 4),
         (lambda f: SimpleNamespace(verdict=lambda: {"tiny": TASK}), 5, 2),
         (lambda f: SimpleNamespace(verdict=lambda: [TASK], c_star=None), None, 4),
@@ -547,18 +559,24 @@ def test_processes_write_at_the_same_time_and_no_row_is_lost(tmp_path):
 
 def test_a_killed_process_leaves_whole_rows_and_no_lock(tmp_path):
     path = tmp_path / "runs.csv"
+    others = "task,seed,depth,metric\n" + "".join(f"other,{k},1,0.5\n" for k in range(4000))
+    path.write_text(others)
     one = writer(path, 0, 10**6)
     one.stdin.write("go\n")
     one.stdin.flush()
     until = time.monotonic() + 30
-    while (not path.exists() or len(rows(path)) < 5) and time.monotonic() < until:
-        pass  # each of these reads finds a whole table
+    reads = set()
+    while len(reads) < 8 and time.monotonic() < until:
+        text = path.read_text()
+        reads.add(text.count("\n"))
+        assert text.startswith(others)
+        assert text.endswith("\n")
     one.send_signal(signal.SIGKILL)
     one.communicate()
     left = written(path)
     assert len(left) >= 5
     assert left == [(d, d / 7) for d in range(1, len(left) + 1)]
-    assert path.read_text().endswith("\n")
+    assert path.read_text().startswith(others)
     after = trainer(tmp_path / "out", ProbeCallback(path, task="tiny"), seed=1)
     after.train()
     assert written(path, 1) == logged(after)

@@ -51,8 +51,9 @@ class RunRecord:
 
         A new run (`step` 0) may take the place of an old one where `overwrite` says so, or where the old
         one is `before`, what this process left of the same run when its training broke off. A resumed run
-        keeps its rows up to `step`; those that the file lacks come from `history` (depth -> metric, as
-        written). Raises InputError if the run is there already, or the file is no runs table.
+        keeps its rows up to `step`; those that the file lacks come from `history` (of the steps so far;
+        depth -> metric, as written). Raises InputError if the run is there already, or the file is no
+        runs table.
         """
         with self.file.change() as table:
             self.left = table.of(self.task, self.run)
@@ -70,7 +71,7 @@ class RunRecord:
             )
         if not self._anew:
             known = {depth: metric for depth, metric in self.left.items() if depth <= step}
-            self.rows = {depth: metric for depth, metric in history.items() if depth <= step} | known
+            self.rows = dict(history) | known
 
     def write(self) -> None:
         """Bring the file up to date.  What can't be written now is kept for the next time, and said.
