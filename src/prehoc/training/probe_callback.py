@@ -52,7 +52,7 @@ class ProbeCallback(TrainerCallback):
             `runs.csv`, and so do those of its continuation: a later fit must see neither runs that end at
             c*, nor only those that somebody chose to continue.
         price: the fit's price, w = gamma lambda T / Var R, whose c* is taken: the nearest one on a log
-            scale; the middle one by default.
+            scale; the middle one by default. Of no effect without `stop_at`.
         greater_is_better: direction of the metric, kept as `direction` for `prehoc fit`; by default the
             Trainer's.
         overwrite: whether a new run takes the place of one of the same task and seed; else that is an
@@ -90,8 +90,6 @@ class ProbeCallback(TrainerCallback):
             raise InputError(f"task: takes the name of the fine-tune, not {task!r}")
         if seed is not None and not _is_seed(seed):
             raise InputError(f"seed: takes a whole number of 0 or more, or a name, not {seed!r}")
-        if stop_at is None and price is not None:
-            raise InputError("price: goes with stop_at, which is not given; leave it out, or give both")
         self.task, self.metric, self.final, self.group = task, metric, final, group
         self.seed = seed if seed is None or isinstance(seed, str) else int(seed)
         self.rule: StopRule | None = None if stop_at is None else stop_rule(stop_at, task, price)
