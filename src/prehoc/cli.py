@@ -18,6 +18,7 @@ from prehoc.commands import (  # noqa: F401
     bound,
     export,
     figure,
+    imports,
     project,
     sources,
     training,
