@@ -78,8 +78,14 @@ def test_empty_cells_are_failures_unless_numbers_follow_or_the_user_says(tmp_pat
         ("seed,depth,metric\n0,1,0.5\n0,2\n", "x.csv, line 3: 2 cells where the header has 3"),
         ("seed,depth,metric\n0,1,0.5\n,2,0.5\n", "x.csv, line 3: an empty seed"),
         ('seed,depth,metric,note\n0,1,0.5,"two\nlines"\n0,2,bad,\n', "x.csv, line 4: metric 'bad'"),
-        ("seed,depth,metric,final\n0,1,0.5,0.1\n0,2,0.4,0.2\n", "x.csv, line 3: final 0.2 differs from 0.1"),
-        ("seed,depth,metric,group\n0,1,0.5,a\n0,2,0.4,b\n", "x.csv, line 3: run 0 is of two groups: a and b"),
+        (
+            "seed,depth,metric,final\n0,1,0.5,0.1\n0,2,0.4,0.2\n",
+            "x.csv, line 3: final 0.2 differs from 0.1",
+        ),
+        (
+            "seed,depth,metric,group\n0,1,0.5,a\n0,2,0.4,b\n",
+            "x.csv, line 3: run 0 is of two groups: a and b",
+        ),
     ],
 )
 def test_bad_rows_name_file_line_and_column_or_are_set_aside(tmp_path, text, said):
@@ -96,7 +102,10 @@ def test_bad_rows_name_file_line_and_column_or_are_set_aside(tmp_path, text, sai
     [
         ("", "is empty"),
         ("a,a\n1,2\n", r"column\(s\) \['a'\] twice"),
-        ("run,depth,metric\n1,2,3\n", "no column for seed among run, depth, metric: name it, as --map seed=COLUMN"),
+        (
+            "run,depth,metric\n1,2,3\n",
+            "no column for seed among run, depth, metric: name it, as --map seed=COLUMN",
+        ),
         ('seed,depth,metric\n0,1,"0.5\n', "line 2"),
     ],
 )
@@ -137,3 +146,23 @@ def test_every_run_keeps_the_last_value_of_each_depth(tmp_path_factory, rows):
     got = {(names[s], d): v for s, d, v in zip(runs["seed"], runs["depth"], runs["metric"], strict=True)}
     assert got == wanted
     assert index["repeated"].sum() == len(rows) - len(wanted)
+
+
+def test_files_of_a_folder_without_a_seed_column_are_one_run_each(tmp_path):
+    for i in (2, 10):
+        table(tmp_path / f"run_{i}.csv", f"step,acc\n1,0.{i}\n2,0.5\n")
+    runs, index, lines = imported("csv", tmp_path, metric="acc", task="t")
+    assert index["source"].tolist() == ["run_2.csv", "run_10.csv"]
+    assert runs["metric"].tolist() == [0.2, 0.5, 0.1, 0.5]
+    assert any("each file is one run" in said for said in lines)
+
+
+def test_final_and_settings_are_columns_too(tmp_path):
+    src = table(tmp_path / "x.csv")
+    runs, index, lines = imported(
+        "csv", src, columns=MAP, final="test_acc", task_by=("lr",), group_by="host"
+    )
+    assert index["task"].tolist() == ["lora.lr=0.1", "lora.lr=0.1", "full.lr=0.2"]
+    assert index["group"].tolist() == ["n1", "n2", "n1"]
+    assert runs["final"].tolist()[0] == 0.61
+    assert not any("differ" in said and " lr " in said for said in lines)

@@ -58,5 +58,7 @@ def test_foreign_tags_in_hparams_are_plain_data_and_never_run(tmp_path):
 
 def test_a_file_without_steps_names_its_columns(tmp_path):
     (tmp_path / "metrics.csv").write_text("epoch,val_loss\n0,0.5\n")
-    with pytest.raises(InputError, match="no column 'step'; it has epoch, val_loss: name the depth by --depth"):
+    with pytest.raises(
+        InputError, match="no column 'step'; it has epoch, val_loss: name the depth by --depth"
+    ):
         imported("lightning", tmp_path)

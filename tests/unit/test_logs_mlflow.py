@@ -33,7 +33,9 @@ def test_a_store_that_mlflow_wrote_comes_back(client, tmp_path):
             client.set_terminated(run, end)
     client.delete_run(run)
     client.create_run(other)
-    runs, index, lines = imported("mlflow", tmp_path, metric="metrics/val/loss", final="test_acc", group_by="tags.host")
+    runs, index, lines = imported(
+        "mlflow", tmp_path, metric="metrics/val/loss", final="test_acc", group_by="tags.host"
+    )
     mine = index[index["task"] == "lora r16"]
     assert mine["status"].tolist() == ["finished", "failed", "aborted", "running"]
     assert mine["logged_seed"].tolist() == [40, 41, 42, 43]

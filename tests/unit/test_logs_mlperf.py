@@ -17,7 +17,9 @@ BS8 = {
 }
 
 
-def write_real(path, seed, values, status="success", benchmark="llama2_70b_lora", depth="samples_count", **hp):
+def write_real(
+    path, seed, values, status="success", benchmark="llama2_70b_lora", depth="samples_count", **hp
+):
     """One run's log, by mlperf-logging itself."""
     mllog = pytest.importorskip("mlperf_logging.mllog")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,13 +82,25 @@ def test_submissions_of_two_rounds_give_tasks_groups_seeds_and_status(tmp_path):
 @pytest.mark.parametrize(
     ("benchmark", "hp", "name"),
     [
-        ("bert", {"opt_base_learning_rate": 0.000425, "opt_learning_rate_training_steps": 6700.0}, "bert.bs8.lr0.000425.T6700"),
+        (
+            "bert",
+            {"opt_base_learning_rate": 0.000425, "opt_learning_rate_training_steps": 6700.0},
+            "bert.bs8.lr0.000425.T6700",
+        ),
         ("resnet", {"opt_name": "lars", "lars_opt_base_learning_rate": 11.0}, "resnet.bs8.lars"),
-        ("unet3d", {"opt_base_learning_rate": 2.0, "opt_learning_rate_warmup_epochs": 1000, "opt_name": "nag"}, "unet3d.bs8.lr2.wu1000"),
+        (
+            "unet3d",
+            {"opt_base_learning_rate": 2.0, "opt_learning_rate_warmup_epochs": 1000, "opt_name": "nag"},
+            "unet3d.bs8.lr2.wu1000",
+        ),
     ],
 )
 def test_names_of_tasks_follow_what_each_benchmark_logs(tmp_path, benchmark, hp, name):
-    told = [line("submission_benchmark", benchmark), line("global_batch_size", 8), *(line(k, v) for k, v in hp.items())]
+    told = [
+        line("submission_benchmark", benchmark),
+        line("global_batch_size", 8),
+        *(line(k, v) for k, v in hp.items()),
+    ]
     by_hand(tmp_path / "result_0.txt", *told, line("eval_accuracy", 0.5, epoch_num=3))
     runs, _, _ = imported("mlperf", tmp_path)
     assert runs["task"].tolist() == [name]
@@ -114,9 +128,20 @@ def test_marks_stand_anywhere_in_a_line_and_other_bytes_do_no_harm(tmp_path):
 
 
 def test_runs_of_one_file_are_told_apart_by_their_ends(tmp_path):
-    one = [line("run_start", None), line("eval_accuracy", 0.5, step_num=1), line("run_stop", None, status="success")]
+    one = [
+        line("run_start", None),
+        line("eval_accuracy", 0.5, step_num=1),
+        line("run_stop", None, status="success"),
+    ]
     again = [line("init_start", None), *one]
-    by_hand(tmp_path / "a.log", line("seed", 3), *one, line("init_stop", None), *again, line("run_stop", None, status="success"))
+    by_hand(
+        tmp_path / "a.log",
+        line("seed", 3),
+        *one,
+        line("init_stop", None),
+        *again,
+        line("run_stop", None, status="success"),
+    )
     _, index, _ = imported("mlperf", tmp_path)
     assert index["source"].tolist() == ["a.log#1", "a.log#2"]
     assert index["rows"].tolist() == [1, 1]
@@ -124,7 +149,11 @@ def test_runs_of_one_file_are_told_apart_by_their_ends(tmp_path):
 
 
 def test_divergence_is_a_failure_and_a_run_without_evaluation_stays_in_the_index(tmp_path):
-    by_hand(tmp_path / "result_0.txt", line("eval_accuracy", float("nan"), samples_count=5), line("eval_accuracy", float("inf"), samples_count=6))
+    by_hand(
+        tmp_path / "result_0.txt",
+        line("eval_accuracy", float("nan"), samples_count=5),
+        line("eval_accuracy", float("inf"), samples_count=6),
+    )
     by_hand(tmp_path / "result_1.txt", line("seed", 1))
     runs, index, _ = imported("mlperf", tmp_path)
     assert np.isnan(runs["metric"]).all()

@@ -59,7 +59,9 @@ def test_the_one_evaluation_metric_is_taken_and_said_and_several_are_listed(tmp_
     log.add_scalar("eval/loss", 0.5, 1)
     log.add_scalar("eval/loss", 0.5, 2)
     log.close()
-    with pytest.raises(InputError, match="several metrics: eval/accuracy, eval/loss; choose one by --metric"):
+    with pytest.raises(
+        InputError, match="several metrics: eval/accuracy, eval/loss; choose one by --metric"
+    ):
         imported("tensorboard", tmp_path)
 
 
@@ -77,7 +79,7 @@ def test_a_file_cut_short_is_read_up_to_there_and_said_and_damage_is_refused(tmp
     spoiled = bytearray(whole)
     spoiled[len(whole) // 2] ^= 0xFF
     path.write_bytes(bytes(spoiled))
-    with pytest.raises(InputError, match="damaged record: . of 6 events"):
+    with pytest.raises(InputError, match=r"damaged record: . of 6 events"):
         imported("tensorboard", tmp_path)
     runs, _, lines = imported("tensorboard", tmp_path, skip_bad=True)
     assert 0 < len(runs) < 5

@@ -57,7 +57,10 @@ def test_runs_that_trainer_wrote_come_back_whole(tmp_path):
     assert curve(runs, "lines", 0) == told[0]
     assert curve(runs, "lines", 1) == told[1]
     assert [d for d, _ in told[0]] == [2, 4, 6]
-    assert index["source"].tolist() == ["lines/run_0/checkpoint-6/trainer_state.json", "lines/run_1/trainer_state.json"]
+    assert index["source"].tolist() == [
+        "lines/run_0/checkpoint-6/trainer_state.json",
+        "lines/run_1/trainer_state.json",
+    ]
     assert index["status"].tolist() == ["finished", "aborted"]
     assert index["logged_seed"].tolist() == [0, 1]
     assert index["hp.learning_rate"].tolist() == [0.01, 0.01]
@@ -73,7 +76,10 @@ def state(path, history, steps=10, most=10, **more):
 
 
 def test_another_metric_and_a_final_one_are_taken_when_named(tmp_path):
-    history = [{"step": 5, "eval_loss": 0.9, "eval_accuracy": 0.5, "epoch": 0.5}, {"step": 10, "eval_loss": 0.8, "eval_accuracy": 0.6, "epoch": 1.0}]
+    history = [
+        {"step": 5, "eval_loss": 0.9, "eval_accuracy": 0.5, "epoch": 0.5},
+        {"step": 10, "eval_loss": 0.8, "eval_accuracy": 0.6, "epoch": 1.0},
+    ]
     state(tmp_path / "a" / "trainer_state.json", [*history, {"step": 10, "test_accuracy": 0.55}])
     state(tmp_path / "b" / "trainer_state.json", history)
     runs, _, lines = imported("trainer", tmp_path, metric="eval_accuracy", final="test_accuracy")
@@ -90,8 +96,13 @@ def test_another_metric_and_a_final_one_are_taken_when_named(tmp_path):
 def test_nan_of_a_diverged_run_is_a_failure_and_the_highest_checkpoint_is_read(tmp_path):
     at_2 = [{"step": 2, "eval_loss": 1.0}]
     state(tmp_path / "r" / "checkpoint-2" / "trainer_state.json", at_2, steps=2)
-    state(tmp_path / "r" / "checkpoint-10" / "trainer_state.json", [*at_2, {"step": 10, "eval_loss": float("nan")}])
-    (tmp_path / "r" / "checkpoint-10" / "adapter_config.json").write_text('{"r": 4, "lora_alpha": 8, "lora_dropout": 0.0}')
+    state(
+        tmp_path / "r" / "checkpoint-10" / "trainer_state.json",
+        [*at_2, {"step": 10, "eval_loss": float("nan")}],
+    )
+    (tmp_path / "r" / "checkpoint-10" / "adapter_config.json").write_text(
+        '{"r": 4, "lora_alpha": 8, "lora_dropout": 0.0}'
+    )
     runs, index, _ = imported("trainer", tmp_path)
     assert runs["depth"].tolist() == [2, 10]
     assert np.isnan(runs["metric"].tolist()[1])
@@ -101,7 +112,9 @@ def test_nan_of_a_diverged_run_is_a_failure_and_the_highest_checkpoint_is_read(t
 def test_runs_of_different_settings_under_one_task_are_warned_of_and_told_apart(tmp_path):
     for i, rate in enumerate((0.1, 0.1, 0.2)):
         state(tmp_path / f"r{i}" / "trainer_state.json", [{"step": 1, "eval_loss": 1.0 + i}])
-        (tmp_path / f"r{i}" / "args.json").write_text(json.dumps({"learning_rate": rate, "seed": i, "output_dir": f"r{i}"}))
+        (tmp_path / f"r{i}" / "args.json").write_text(
+            json.dumps({"learning_rate": rate, "seed": i, "output_dir": f"r{i}"})
+        )
     _, index, lines = imported("trainer", tmp_path)
     warned = [said for said in lines if said.startswith("warning")]
     assert len(warned) == 1
@@ -110,7 +123,9 @@ def test_runs_of_different_settings_under_one_task_are_warned_of_and_told_apart(
     assert index["task"].tolist() == ["line.learning_rate=0.1"] * 2 + ["line.learning_rate=0.2"]
     assert index["seed"].tolist() == [0, 1, 0]
     assert lines == []
-    with pytest.raises(InputError, match="--task-by rank: no run has this hyperparameter; there are learning_rate"):
+    with pytest.raises(
+        InputError, match="--task-by rank: no run has this hyperparameter; there are learning_rate"
+    ):
         imported("trainer", tmp_path, task_by=("rank",))
 
 
@@ -120,7 +135,10 @@ def test_runs_of_different_settings_under_one_task_are_warned_of_and_told_apart(
         ('{"global_step": 3,\n "log_history": [', "line 2: broken JSON"),
         ('{"global_step": 3}', "it has no log_history"),
         ('{"log_history": []}', "it has no global_step"),
-        ('{"global_step": 3, "log_history": [{"step": 1, "eval_loss": "low"}]}', "log_history 1: eval_loss 'low' is no number"),
+        (
+            '{"global_step": 3, "log_history": [{"step": 1, "eval_loss": "low"}]}',
+            "log_history 1: eval_loss 'low' is no number",
+        ),
         ('{"global_step": 3, "log_history": [{"eval_loss": 1}]}', "log_history 1: an entry without a step"),
         ("[1]", "it has no log_history"),
     ],

@@ -45,7 +45,11 @@ def lines_of(path, rows):
 
 def test_histories_of_real_runs_come_back_as_json_lines_and_as_csv(tmp_path, monkeypatch):
     pandas = pytest.importorskip("pandas")
-    logged = [(0, {"train/loss": 2.0}), (10, {"train/loss": 1.0, "eval/loss": 0.9}), (20, {"eval/loss": 0.5})]
+    logged = [
+        (0, {"train/loss": 2.0}),
+        (10, {"train/loss": 1.0, "eval/loss": 0.9}),
+        (20, {"eval/loss": 0.5}),
+    ]
     diverged = [(10, {"eval/loss": 0.8}), (20, {"eval/loss": float("nan")})]
     kept, first = log_offline(tmp_path / "w0", "a", logged, {"lr": 0.1, "seed": 7}, monkeypatch)
     _, second = log_offline(tmp_path / "w1", "b", diverged, {"lr": 0.1, "seed": 8}, monkeypatch)
@@ -72,7 +76,11 @@ def test_histories_of_real_runs_come_back_as_json_lines_and_as_csv(tmp_path, mon
 
 def test_an_export_of_the_ui_has_one_column_a_run(tmp_path):
     header = '"Step","lora-1 - eval/loss","lora-1 - eval/loss__MIN","lora-1 - eval/loss__MAX","a - b - eval/loss","a - b - eval/loss__MIN","a - b - eval/loss__MAX"'
-    rows = ['"10","0.9","0.9","0.9","","",""', '"20","0.8","0.8","0.8","0.7","0.7","0.7"', '"30","NaN","NaN","NaN","0.6","0.6","0.6"']
+    rows = [
+        '"10","0.9","0.9","0.9","","",""',
+        '"20","0.8","0.8","0.8","0.7","0.7","0.7"',
+        '"30","NaN","NaN","NaN","0.6","0.6","0.6"',
+    ]
     (tmp_path / "export.csv").write_text("\n".join([header, *rows]) + "\n")
     runs, index, _ = imported("wandb", tmp_path / "export.csv")
     assert index["source"].tolist() == ["export.csv#lora-1", "export.csv#a - b"]
@@ -80,12 +88,17 @@ def test_an_export_of_the_ui_has_one_column_a_run(tmp_path):
     assert np.isnan(curve(runs, "export", 0)[2][1])
     bad = (tmp_path / "export.csv").read_text().replace('"0.7","0.7","0.7"', '"high","0.7","0.7"')
     (tmp_path / "export.csv").write_text(bad)
-    with pytest.raises(InputError, match=r"column 'a - b - eval/loss', line 3: eval/loss 'high' is no number"):
+    with pytest.raises(
+        InputError, match=r"column 'a - b - eval/loss', line 3: eval/loss 'high' is no number"
+    ):
         imported("wandb", tmp_path / "export.csv")
 
 
 def test_another_depth_can_be_named_and_rows_without_one_are_counted(tmp_path):
-    rows = [{"_step": 1, "val_loss": 1.0, "train/global_step": 100}, {"_step": 2, "val_loss": 0.9, "train/global_step": 200}]
+    rows = [
+        {"_step": 1, "val_loss": 1.0, "train/global_step": 100},
+        {"_step": 2, "val_loss": 0.9, "train/global_step": 200},
+    ]
     lines_of(tmp_path / "a.jsonl", [*rows, {"_step": 3, "val_loss": 0.1}])
     runs, _, lines = imported("wandb", tmp_path, depth="train/global_step", metric="val_loss")
     assert runs["depth"].tolist() == [100, 200]

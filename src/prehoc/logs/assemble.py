@@ -19,8 +19,8 @@ _BOOKS = re.compile(  # what tools log of themselves, never a metric to predict
 )
 _EVALUATED = re.compile(r"(^|[/_.-])(val|valid|validation|eval|evaluation|dev)([/_.-]|\d|$)", re.I)
 _OWN = re.compile(  # settings that name a run, not its recipe
-    r"(^|[._/])((data_|random_|rng_)?seed|seed_everything|.*_dir|run_?(id|name)|name|id|host(name)?|time(stamp)?|date|"
-    r"pid|version|output|local_rank|hub_.*|job_?id|trial)$",
+    r"(^|[./])((data_|random_|rng_)?seed|seed_everything|[^./]*_dir|run_?(id|name)|local_rank|job_?id)$"
+    r"|^(tags[.])?(name|id|host(name)?|time(stamp)?|date|pid|output|trial|version)$",
     re.I,
 )
 
@@ -77,6 +77,7 @@ def assemble(runs: list[Run], options: Options, notes: Notes, default: str | Non
             f"{repeated} values logged again at a depth of a run: the last one stands (index: repeated)"
         )
     _differences(runs, tasks, notes)
+    _twins(rows, notes)
     _alone(counts, options, notes)
     if options.final is not None and (n := sum(options.final not in run.series for run in runs)):
         notes.say(f"{n} of {len(runs)} runs have no {options.final}: their final is empty")
@@ -225,6 +226,24 @@ def _differences(runs: list[Run], tasks: list[str], notes: Notes) -> None:
             )
     if warned > 5:
         notes.say(f"warning: {warned - 5} more tasks hold runs of different hyperparameters; see the index")
+
+
+def _twins(rows: list[tuple[Any, ...]], notes: Notes) -> None:
+    """Warn of runs with the very same curve: the same run was probably copied."""
+    curves: dict[tuple[str, int], list[tuple[int, float]]] = {}
+    for task, seed, depth, value, _, split, _ in rows:
+        if split == "val" and value == value:
+            curves.setdefault((task, seed), []).append((depth, value))
+    seen: dict[tuple[Any, ...], tuple[str, int]] = {}
+    twins = []
+    for run, points in curves.items():
+        first = seen.setdefault((run[0], *points), run)
+        if first != run and len(points) > 1:
+            twins.append(f"{run[0]} seed {run[1]} = {first[1]}")
+    if twins:
+        notes.say(
+            f"warning: {len(twins)} runs have the curve of another, to the digit (copies?): {few(twins, 4)}"
+        )
 
 
 def _alone(counts: Counter[str], options: Options, notes: Notes) -> None:

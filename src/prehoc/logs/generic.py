@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from prehoc.errors import InputError
-from prehoc.logs.files import Table, read_csv, relative, walk
+from prehoc.logs.files import Table, read_csv, relative, task_of, walk
 from prehoc.logs.run import Notes, Options, Point, Run, few, number, scalar
 
 FIELDS = ("task", "seed", "depth", "metric", "final", "split", "group")
@@ -15,16 +15,19 @@ FIELDS = ("task", "seed", "depth", "metric", "final", "split", "group")
 def read(src: Path, options: Options, notes: Notes) -> list[Run]:
     """The runs of a CSV file or of all in a folder, in the order of first appearance.
 
-    Raises InputError if a mapped column is missing, or seed, depth or metric has none.
+    Files of a folder that have no column for the seed are one run each.  Raises InputError if a mapped
+    column is missing, or depth or metric, or a lone file's seed, has none.
     """
     runs: dict[tuple[str, str], Run] = {}
     for path in walk(src, options.not_read):
         if path != src and path.suffix.lower() not in (".csv", ".tsv"):
             continue
         table = read_csv(path, notes)
-        columns = _columns(table, options)
+        columns = _columns(table, options, src.is_dir())
         _fill(runs, table, columns, options, src, notes)
     made = list(runs.values())
+    for run in made:
+        run.hp = {c: scalar(v) for c, v in run.hp.items() if v not in ("", None)}
     _empty_cells(made, options, notes)
     return made
 
@@ -54,7 +57,7 @@ def parse_map(given: list[str]) -> tuple[dict[str, str], dict[str, str]]:
     return columns, constants
 
 
-def _columns(table: Table, options: Options) -> dict[str, str]:
+def _columns(table: Table, options: Options, folder: bool) -> dict[str, str]:
     columns = dict(options.columns)
     if options.metric is not None:
         columns.setdefault("metric", options.metric)
@@ -69,7 +72,7 @@ def _columns(table: Table, options: Options) -> dict[str, str]:
         if column not in table.header:
             raise InputError(f"{table.path}: no column {column!r} for {name}; it has {few(table.header)}")
     missing = [n for n in ("seed", "depth", "metric") if n not in columns]
-    if missing:
+    if missing and not (missing == ["seed"] and folder):
         raise InputError(
             f"{table.path}: no column for {few(missing)} among {few(table.header)}: "
             f"name it, as --map {missing[0]}=COLUMN"
@@ -87,10 +90,15 @@ def _fill(
 ) -> None:
     name = relative(table.path, src)
     rest = [c for c in table.header if c not in columns.values()]
-    varied: set[tuple[tuple[str, str], str]] = set()
-    default = options.constants.get("task", table.path.stem)
+    by_file = "seed" not in columns
+    default = options.constants.get("task", task_of(table.path, src) if by_file else table.path.stem)
+    if by_file:
+        notes.say(
+            "no column tells runs apart: each file is one run (--map seed=COLUMN if it holds several)"
+        )
     for line, row in table.rows:
         told = {field: row[column].strip() for field, column in columns.items()}
+        told.setdefault("seed", name)
         where = f"{table.path}, line {line}"
         if not told["seed"]:
             notes.bad(where, f"an empty {columns['seed']}", "say which run the row is of")
@@ -98,7 +106,7 @@ def _fill(
         key = (told.get("task", default), told["seed"])
         run = runs.get(key)
         if run is None:
-            run = runs[key] = Run(name, key[0], logged_seed=scalar(key[1]))
+            run = runs[key] = Run(name, key[0], logged_seed=None if by_file else scalar(key[1]))
             run.series["metric"] = []
             run.group = told.get("group", options.constants.get("group", ""))
         elif "group" in told and told["group"] != run.group:
@@ -109,13 +117,9 @@ def _fill(
         points.append(Point(told["depth"], told["metric"], str(table.path), line))
         if told.get("final"):
             _final(run, told["final"], where, notes)
-        for column in rest:
-            if (key, column) in varied:
-                continue
+        for column in rest:  # what stays the same all through a run is a setting; None once it changed
             if run.hp.setdefault(column, row[column]) != row[column]:
-                varied.add((key, column))
-    for key, run in runs.items():
-        run.hp = {c: scalar(v) for c, v in run.hp.items() if (key, c) not in varied and v != ""}
+                run.hp[column] = None
 
 
 def _final(run: Run, text: str, where: str, notes: Notes) -> None:

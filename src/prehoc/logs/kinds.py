@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -51,6 +52,8 @@ def import_runs(kind: str, src: Path, options: Options) -> Imported:
     ):
         if given and kind not in kinds:
             raise InputError(f"{option} is for {few(kinds)}, not for {kind}; leave it out")
+    if kind == "csv" and options.final is not None:  # there it is a column as any other
+        options = replace(options, columns={"final": options.final, **options.columns}, final=None)
     notes = Notes(options.skip_bad)
     try:
         runs = KINDS[kind].read(src, options, notes)

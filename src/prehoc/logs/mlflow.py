@@ -29,6 +29,14 @@ def read(src: Path, options: Options, notes: Notes) -> list[Run]:
     """The runs of a store, an experiment or one run, in the order started; deleted ones are set aside."""
     if not src.exists():
         raise InputError(f"{src}: no such file or folder; check the path")
+    databases = [
+        p for p in ([src] if src.is_file() else [src / "mlflow.db"]) if p.suffix == ".db" and p.is_file()
+    ]
+    if databases and not (src / "mlruns").is_dir():
+        raise InputError(
+            f"{databases[0]}: MLflow's database; only file stores are read: write client.get_metric_history() "
+            "to a CSV, then prehoc import csv"
+        )
     if src.is_file():
         return []
     if src.name != "mlruns" and not (src / "meta.yaml").is_file() and (src / "mlruns").is_dir():

@@ -119,10 +119,10 @@ def number(value: Any) -> float:
 
 def whole(value: Any) -> int:
     """The whole number >= 0 that a log holds, as 10, 10.0 or "1e3"; ValueError if it is none."""
-    if type(value) is int and value >= 0:
+    if type(value) is int and 0 <= value < 2**62:
         return value
     made = number(value)
-    if not made >= 0 or made % 1:  # NaN too
+    if not 0 <= made < 2**62 or made % 1:  # NaN too
         raise ValueError("not a whole number >= 0")
     return int(value) if isinstance(value, int) else int(made)
 

@@ -47,6 +47,8 @@ def _file(path: Path, src: Path, options: Options, notes: Notes, alone: bool) ->
         rows: list[tuple[int, dict[str, Any]]] = list(table.rows)
     else:
         rows = _json_rows(path, notes)
+        if rows and "log_history" in rows[0][1]:
+            raise InputError(f"{path}: a Trainer's state, no history of wandb; give a history")
     name = relative(path, src)
     by_folder = alone and re.match(r"(history|metrics|logs?|run)\b", path.name) is not None
     run = Run(name, task_of(path.parent if by_folder else path, src))
