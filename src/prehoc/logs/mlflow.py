@@ -34,8 +34,8 @@ def read(src: Path, options: Options, notes: Notes) -> list[Run]:
     ]
     if databases and not (src / "mlruns").is_dir():
         raise InputError(
-            f"{databases[0]}: MLflow's database; only file stores are read: write client.get_metric_history() "
-            "to a CSV, then prehoc import csv"
+            f"{databases[0]}: MLflow's database; only file stores are read; write "
+            "client.get_metric_history() of the runs to a CSV, then prehoc import csv"
         )
     if src.is_file():
         return []
