@@ -48,6 +48,14 @@ def test_constants_separators_and_a_byte_order_mark(tmp_path):
     assert any("logged again" in said for said in lines)  # two a7 are one run now
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_every_kind_of_line_ending_and_odd_characters_in_cells(tmp_path, ending):
+    rows = ["seed,depth,metric,note", "0,1,0.5,a\u2028b\x0cc", "", "0,2,0.4,"]
+    (tmp_path / "x.csv").write_bytes(ending.join(rows).encode())
+    runs, _, _ = imported("csv", tmp_path / "x.csv")
+    assert runs["metric"].tolist() == [0.5, 0.4]
+
+
 def test_columns_of_our_own_names_need_no_map_and_splits_are_kept(tmp_path):
     src = table(tmp_path / "x.csv", "seed,step,metric,split\n0,1,0.5,val\n0,1,0.4,target\n1,1,0.6,\n")
     runs, index, _ = imported("csv", src)

@@ -81,7 +81,9 @@ def assemble(runs: list[Run], options: Options, notes: Notes, default: str | Non
     _alone(counts, options, notes)
     if options.final is not None and (n := sum(options.final not in run.series for run in runs)):
         notes.say(f"{n} of {len(runs)} runs have no {options.final}: their final is empty")
-    return Imported(_frame(rows, options), _index(index), str(metric or column), notes.said)
+    return Imported(
+        _frame(rows, options), _index(index), metric or options.columns.get("metric", "metric"), notes.said
+    )
 
 
 def choose(runs: list[Run], asked: str | None, default: str | None, notes: Notes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
@@ -125,7 +126,7 @@ def read_csv(path: Path, notes: Notes) -> Table:
         raise InputError(f"{path}: holds NUL bytes; it is no CSV text")
     first = text.lstrip("\r\n").split("\n", 1)[0]
     mark = max(",;\t", key=first.count)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=mark, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
     header: list[str] = []
     rows: list[tuple[int, dict[str, str]]] = []
     try:

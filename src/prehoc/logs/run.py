@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -95,7 +96,7 @@ class Notes:
         """
         if not self.skip_bad:
             raise InputError(f"{where}: {fault}; {remedy}, or set such {what}s aside with --bad-lines skip")
-        kind = fault.split(":")[0].split(" '")[0]
+        kind = re.sub(r"'[^']*'", "...", fault).split(":")[0]
         self.aside(what, kind, where)
 
     def lines(self) -> list[str]:
