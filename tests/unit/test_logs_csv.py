@@ -69,7 +69,7 @@ def test_empty_cells_are_failures_unless_numbers_follow_or_the_user_says(tmp_pat
     died = table(tmp_path / "died.csv", head + "0,1,0.5\n0,2,\n1,1,0.4\n1,2,0.3\n")
     runs, _, lines = imported("csv", died)
     assert runs["metric"].isna().tolist() == [False, True, False, False]
-    assert any("1 empty metric cells read as failures" in said for said in lines)
+    assert any("1 empty metric cell read as failures" in said for said in lines)
     assert len(imported("csv", died, empty="skip")[0]) == 3
     sparse = table(tmp_path / "sparse.csv", head + "0,1,\n0,2,0.5\n0,3,\n")
     runs, _, lines = imported("csv", sparse)

@@ -62,10 +62,10 @@ def test_the_table_its_index_and_the_summary(tmp_path, suffix):
     assert index["repeated"].tolist() == [1, 0, 0]
     assert index["last_depth"].tolist()[:2] == [2, 2]
     assert sorted(p.name for p in out.parent.iterdir()) == sorted([f"mine{suffix}", "mine.index.csv"])
-    assert "3 runs, 4 rows of val_loss, 1 tasks" in done.stdout
-    assert "no evaluation, in the index alone: 1 runs: exp/version_2/metrics.csv" in done.stdout
-    assert "1 rows are failures" in done.stdout
-    assert "1 values logged again at a depth of a run: the last one stands" in done.stderr
+    assert "3 runs, 4 rows of val_loss, 1 task\n" in done.stdout
+    assert "no evaluation, in the index alone: 1 run: exp/version_2/metrics.csv" in done.stdout
+    assert "failures (NaN or infinite; an empty metric): 1 row" in done.stdout
+    assert "1 value logged again at a depth of a run: the last one stands" in done.stderr
     again = prehoc("import", "lightning", tmp_path / "logs", "--out", out)
     assert again.stdout == done.stdout
 
@@ -161,11 +161,16 @@ def test_text_of_another_encoding_and_binary_are_one_clear_line(tmp_path):
 def test_links_are_followed_once_and_a_copied_run_is_told(tmp_path):
     lightning(tmp_path / "logs" / "exp" / "version_0", [(1, 0.51), (2, 0.42)])
     (tmp_path / "logs" / "exp" / "loop").symlink_to(tmp_path / "logs")
+    (tmp_path / "logs" / "exp" / "latest").symlink_to(tmp_path / "logs" / "exp" / "version_0")
+    (tmp_path / "logs" / "last").mkdir()
+    (tmp_path / "logs" / "last" / "metrics.csv").symlink_to(
+        tmp_path / "logs" / "exp" / "version_0" / "metrics.csv"
+    )
     _, index, _ = imported("lightning", tmp_path / "logs")
-    assert len(index) == 1
+    assert index["source"].tolist() == ["exp/version_0/metrics.csv"]
     lightning(tmp_path / "logs" / "exp" / "version_1", [(1, 0.51), (2, 0.42)])
     _, index, lines = imported("lightning", tmp_path / "logs")
-    assert any("warning: 1 runs have the curve of another" in said for said in lines)
+    assert any("warning: 1 run with the curve of another" in said for said in lines)
 
 
 def test_runs_that_each_stand_alone_are_warned_of(tmp_path):

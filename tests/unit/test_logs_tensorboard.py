@@ -42,7 +42,7 @@ def test_old_and_new_scalars_hyperparameters_and_repeats_are_read(tmp_path):
     assert index["repeated"].tolist() == [1, 0, 0]
     assert index["hp.learning_rate"].tolist() == [0.5] * 3
     assert index["logged_seed"].tolist() == [0, 1, 2]
-    assert any("1 values logged again" in said for said in lines)
+    assert any("1 value logged again" in said for said in lines)
 
 
 def test_the_one_evaluation_metric_is_taken_and_said_and_several_are_listed(tmp_path):

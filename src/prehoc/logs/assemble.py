@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from prehoc.errors import InputError
-from prehoc.logs.run import Notes, Options, Point, Run, few, number, scalar, whole
+from prehoc.logs.run import Notes, Options, Point, Run, count, few, number, scalar, whole
 
 _BOOKS = re.compile(  # what tools log of themselves, never a metric to predict
     r"^_|(^|[/_.])(epoch|step|global_step|timestamp|runtime|total_flos|lr|learning_rate|grad_norm|memory)$"
@@ -73,9 +73,8 @@ def assemble(runs: list[Run], options: Options, notes: Notes, default: str | Non
         entry |= {"repeated": again, "logged_seed": run.logged_seed, "group": group}
         index.append(entry | {f"hp.{key}": value for key, value in run.hp.items()})
     if repeated:
-        notes.say(
-            f"{repeated} values logged again at a depth of a run: the last one stands (index: repeated)"
-        )
+        again_said = count(repeated, "value")
+        notes.say(f"{again_said} logged again at a depth of a run: the last one stands (index: repeated)")
     _differences(runs, tasks, notes)
     _twins(rows, notes)
     _alone(counts, options, notes)
@@ -243,9 +242,8 @@ def _twins(rows: list[tuple[Any, ...]], notes: Notes) -> None:
         if first != run and len(points) > 1:
             twins.append(f"{run[0]} seed {run[1]} = {first[1]}")
     if twins:
-        notes.say(
-            f"warning: {len(twins)} runs have the curve of another, to the digit (copies?): {few(twins, 4)}"
-        )
+        copies = f"{count(len(twins), 'run')} with the curve of another, to the digit (copies?)"
+        notes.say(f"warning: {copies}: {few(twins, 4)}")
 
 
 def _alone(counts: Counter[str], options: Options, notes: Notes) -> None:

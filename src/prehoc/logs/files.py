@@ -41,7 +41,10 @@ def natural(path: str | Path) -> list[Any]:
 
 
 def walk(src: Path, not_read: tuple[str, ...] = ()) -> Iterator[Path]:
-    """All files under `src` (or `src` itself) in natural order; links are followed once, hidden files left.
+    """All files under `src` (or `src` itself) in natural order; hidden ones are left.
+
+    Links to folders are followed once, after the folders; a link to a file of the same name below `src` is
+    that file again, and left.
 
     Raises InputError if there is no such path; OSError where a folder cannot be listed.
     """
@@ -51,15 +54,21 @@ def walk(src: Path, not_read: tuple[str, ...] = ()) -> Iterator[Path]:
         yield src
         return
     seen: set[str] = set()
+    root = src.resolve()
     for folder, below, names in os.walk(src, followlinks=True, onerror=_refuse):
         real = os.path.realpath(folder)
         if real in seen:
             below.clear()
             continue
         seen.add(real)
-        below[:] = sorted((d for d in below if not d.startswith(".")), key=natural)
+        shown = (d for d in below if not d.startswith("."))
+        below[:] = sorted(shown, key=lambda d: (Path(folder, d).is_symlink(), natural(d)))
         for name in sorted((n for n in names if not n.startswith(".")), key=natural):
             path = Path(folder, name)
+            if path.is_symlink():
+                real_file = path.resolve()
+                if real_file.name == name and real_file.is_relative_to(root):
+                    continue
             if not not_read or str(path.resolve()) not in not_read:
                 yield path
 

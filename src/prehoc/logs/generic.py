@@ -7,7 +7,7 @@ from typing import Any
 
 from prehoc.errors import InputError
 from prehoc.logs.files import Table, read_csv, relative, task_of, walk
-from prehoc.logs.run import Notes, Options, Point, Run, few, number, scalar
+from prehoc.logs.run import Notes, Options, Point, Run, count, few, number, scalar
 
 FIELDS = ("task", "seed", "depth", "metric", "final", "split", "group")
 
@@ -147,7 +147,7 @@ def _empty_cells(runs: list[Run], options: Options, notes: Notes) -> None:
     if how == "auto":
         how = "skip" if any(_recovers(points) for points in held) else "failed"
         notes.say(
-            f"{empties} empty metric cells read as "
+            f"{count(empties, 'empty metric cell')} read as "
             + (
                 "rows without an evaluation (numbers follow them)"
                 if how == "skip"

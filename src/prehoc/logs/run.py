@@ -102,7 +102,7 @@ class Notes:
     def lines(self) -> list[str]:
         """What was set aside, one line a reason."""
         return [
-            f"set aside: {n} {what}{'' if n == 1 else 's'}: {why} (first: {self._first[what, why]})"
+            f"set aside: {count(n, what)}: {why} (first: {self._first[what, why]})"
             for (what, why), n in self._aside.items()
         ]
 
@@ -169,6 +169,11 @@ def seed_of(hp: Mapping[str, Any]) -> Any:
             if key.lower().replace("/", ".").rsplit(".", 1)[-1] == word:
                 return value
     return None
+
+
+def count(n: int, word: str) -> str:
+    """A number with its noun: 1 run, 2 runs."""
+    return f"{n} {word}{'' if n == 1 else 's'}"
 
 
 def few(words: Iterator[str] | list[str] | tuple[str, ...], most: int = 12) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prehoc.errors import InputError
 from prehoc.logs.assemble import Imported
-from prehoc.logs.run import few
+from prehoc.logs.run import count, few
 from prehoc.tables import atomic
 
 
@@ -36,23 +36,23 @@ def summary(made: Imported, out: Path) -> list[str]:
     index, runs = made.index, made.runs
     failed = int(runs["metric"].isna().sum())
     lines = [
-        f"{out}: {len(index)} runs, {len(runs)} rows of {made.metric}, {index['task'].nunique()} tasks"
-        + (f", {runs['group'].nunique()} groups" if "group" in runs else "")
+        f"{out}: {count(len(index), 'run')}, {count(len(runs), 'row')} of {made.metric}, "
+        + count(index["task"].nunique(), "task")
+        + (f", {count(runs['group'].nunique(), 'group')}" if "group" in runs else "")
     ]
     for task, part in list(index.groupby("task", sort=False))[:20]:
         told = part["status"].value_counts(sort=False)
         first, last = part["first_depth"].dropna(), part["last_depth"].dropna()
         depths = f", depths {first.min()} to {last.max()}" if len(first) else ""
         states = ", ".join(f"{n} {status}" for status, n in told.items())
-        lines.append(f"  {task}: {len(part)} runs ({states}){depths}")
+        lines.append(f"  {task}: {count(len(part), 'run')} ({states}){depths}")
     if (more := index["task"].nunique() - 20) > 0:
         lines.append(f"  and {more} more tasks")
     if failed:
-        lines.append(f"  {failed} rows are failures (NaN or infinite): their metric is empty")
+        lines.append(f"  failures (NaN or infinite; an empty metric): {count(failed, 'row')}")
     none = index.loc[index["rows"] == 0, "source"]
     if len(none):
-        lines.append(
-            f"  no evaluation, in the index alone: {len(none)} runs: {few(list(none.astype(str)), 6)}"
-        )
+        named = few(list(none.astype(str)), 6)
+        lines.append(f"  no evaluation, in the index alone: {count(len(none), 'run')}: {named}")
     lines.append(f"{index_path(out)}: source, status and hyperparameters of each run")
     return lines
