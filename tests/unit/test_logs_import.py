@@ -116,7 +116,7 @@ def every_kind(folder):
     (folder / "wandb").mkdir()
     (folder / "wandb" / "a.jsonl").write_text('{"_step": 1, "val_loss": 0.5}\n')
     (folder / "csv").mkdir()
-    (folder / "csv" / "x.csv").write_text("seed,depth,metric\n0,1,0.5\n")
+    (folder / "csv" / "x.csv").write_text("seed,global_step,metric\n0,1,0.5\n")
     (folder / "tensorboard").mkdir()
     (folder / "tensorboard" / "events.out.tfevents.1.host").write_bytes(b"\x00" * 40)
 

@@ -212,7 +212,9 @@ def _differences(runs: list[Run], tasks: list[str], notes: Notes) -> None:
         if len(mine) < 2:
             continue
         differ = []
-        for key in dict.fromkeys(k for run in mine for k in run.hp if not _OWN.search(k)):
+        for key in dict.fromkeys(k for run in mine for k in run.hp):
+            if _OWN.search(key):
+                continue
             values = {_brief(run.hp.get(key)) for run in mine}
             if len(values) > 1:
                 differ.append((key, len(values)))

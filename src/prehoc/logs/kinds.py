@@ -101,7 +101,8 @@ def looks_like(src: Path, not_read: tuple[str, ...] = ()) -> str | None:
         elif name.endswith((".csv", ".tsv")) and not found & {"wandb", "csv"}:
             with path.open("rb") as stream:
                 head = stream.readline(1 << 16).decode("utf-8", "replace")
-            wandb_like = "_step" in head or " - " in head
+            cells = [c.strip().strip('"') for c in re.split(r"[,;\t]", head)]
+            wandb_like = "_step" in cells or any(" - " in c for c in cells[1:])
             found.add("wandb" if wandb_like else "csv")
         elif name.endswith(".json") and path == src:
             with path.open("rb") as stream:

@@ -12,7 +12,6 @@ from prehoc.logs.files import Table, read_csv, read_json, read_text, read_yaml, 
 from prehoc.logs.run import Notes, Options, Run, few, flat, seed_of
 
 _ENDINGS = (".csv", ".jsonl", ".ndjson")
-_DEPTHS = ("_step", "Step", "step", "global_step", "trainer/global_step", "train/global_step")
 
 
 def read(src: Path, options: Options, notes: Notes) -> list[Run]:
@@ -69,12 +68,11 @@ def _depth(path: Path, rows: list[tuple[int, dict[str, Any]]], options: Options)
         if options.depth not in names:
             raise InputError(f"{path}: no key {options.depth!r} for --depth; it has {few(names)}")
         return options.depth
-    found = next((d for d in _DEPTHS if d in names), None)
-    if found is None:
+    if "_step" not in names:
         raise InputError(
             f"{path}: no history of a run: no _step among {few(names) or 'no columns'}; name it by --depth"
         )
-    return found
+    return "_step"
 
 
 def _json_rows(path: Path, notes: Notes) -> list[tuple[int, dict[str, Any]]]:
