@@ -140,6 +140,10 @@ def test_runs_of_different_settings_under_one_task_are_warned_of_and_told_apart(
             "log_history 1: eval_loss 'low' is no number",
         ),
         ('{"global_step": 3, "log_history": [{"eval_loss": 1}]}', "log_history 1: an entry without a step"),
+        (
+            '{"global_step": 3, "log_history": [{"step": 1, "eval_loss": [1]}]}',
+            "eval_loss '[1]' is no number",
+        ),
         ("[1]", "it has no log_history"),
     ],
 )

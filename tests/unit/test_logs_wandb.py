@@ -128,3 +128,13 @@ def test_a_table_without_steps_is_no_history(tmp_path):
     (tmp_path / "x.csv").write_text("name,score\na,1\n")
     with pytest.raises(InputError, match="no _step among name, score"):
         imported("wandb", tmp_path / "x.csv")
+
+
+def test_a_history_as_one_json_list_is_read_and_its_odd_entries_named(tmp_path):
+    path = tmp_path / "history.json"
+    path.write_text('[{"_step": 1, "eval": {"loss": 0.5}}, {"_step": 2, "eval": {"loss": "Infinity"}}]')
+    runs, _, _ = imported("wandb", path)
+    assert runs["metric"].isna().tolist() == [False, True]
+    path.write_text('[{"_step": 1, "eval": {"loss": 0.5}}, 3]')
+    with pytest.raises(InputError, match=r"entry 2: no object"):
+        imported("wandb", path)

@@ -47,9 +47,9 @@ class Run:
         self.series.setdefault(metric, []).append(Point(depth, value, file, line))
 
     def log_row(self, row: Mapping[str, Any], depth: Any, file: str, line: int) -> None:
-        """Append every scalar of a row; empty cells, lists and objects are no values."""
+        """Append every cell of a row that holds something."""
         for key, value in row.items():
-            if key and value is not None and value != "" and not isinstance(value, dict | list):
+            if key and value is not None and value != "":
                 self.series.setdefault(key, []).append(Point(depth, value, file, line))
 
 

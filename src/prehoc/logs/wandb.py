@@ -77,10 +77,14 @@ def _depth(path: Path, rows: list[tuple[int, dict[str, Any]]], options: Options)
 
 def _json_rows(path: Path, notes: Notes) -> list[tuple[int, dict[str, Any]]]:
     text = read_text(path)
+    rows: list[tuple[int, dict[str, Any]]] = []
     if text.lstrip().startswith("["):
-        given = read_json(path, notes) or []
-        return [(i + 1, flat(row)) for i, row in enumerate(given) if isinstance(row, dict)]
-    rows = []
+        for i, row in enumerate(read_json(path, notes) or [], start=1):
+            if isinstance(row, dict):
+                rows.append((i, flat(row)))
+            else:
+                notes.bad(f"{path}, entry {i}", "no object", "mend or remove it", "entry")
+        return rows
     for line, one in enumerate(text.split("\n"), start=1):
         if not one.strip():
             continue
