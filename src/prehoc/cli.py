@@ -19,6 +19,7 @@ from prehoc.commands import (  # noqa: F401
     export,
     figure,
     fitting,
+    imports,
     project,
     sources,
     training,
