@@ -35,17 +35,17 @@ def import_logs(
         list[str] | None, typer.Option("--map", help="csv: FIELD=COLUMN or FIELD==CONSTANT; repeat it")
     ] = None,
     empty: Annotated[str, typer.Option(help="csv: an empty metric: failed, skip, or auto")] = "auto",
-    bad_lines: Annotated[str, typer.Option(help="error, or skip: set them aside and count them")] = "error",
+    bad_lines: Annotated[str, typer.Option(help="stop, or skip: set them aside and count them")] = "stop",
 ) -> None:
     """Make a runs table (and an index of the runs) from another tool's logs: docs/importing.md."""
     from prehoc.logs.generic import parse_map
     from prehoc.logs.kinds import import_runs
     from prehoc.logs.run import Options
-    from prehoc.logs.write import index_path, summary, write
+    from prehoc.logs.write import index_path, record_path, summary, write
 
     for value, option, words in (
         (empty, "--empty", ("auto", "failed", "skip")),
-        (bad_lines, "--bad-lines", ("error", "skip")),
+        (bad_lines, "--bad-lines", ("stop", "skip")),
     ):
         if value not in words:
             raise InputError(f"{option} {value}: take one of {', '.join(words)}")
@@ -62,12 +62,12 @@ def import_logs(
         constants=constants,
         empty=empty,
         skip_bad=bad_lines == "skip",
-        not_read=(str(out.resolve()), str(beside.resolve())),
+        not_read=tuple(str(p.resolve()) for p in (out, beside, record_path(out))),
     )
     if str(src.resolve()) in options.not_read:
         raise InputError(f"{out}: is what is read; give --out another name")
     made = import_runs(kind, src, options)
-    write(made, out)
+    write(made, out, kind)
     for line in made.lines:
         log.info(line)
     for line in summary(made, out):

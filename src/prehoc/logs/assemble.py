@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,12 +27,13 @@ _OWN = re.compile(  # settings that name a run, not its recipe
 
 @dataclass
 class Imported:
-    """The two tables that import writes, the metric taken, and what to tell the person."""
+    """The two tables that import writes, the metric taken, what to tell the person, what was set aside."""
 
     runs: pd.DataFrame
     index: pd.DataFrame
     metric: str
     lines: list[str]
+    aside: list[dict[str, Any]] = field(default_factory=list)
 
 
 def assemble(runs: list[Run], options: Options, notes: Notes, default: str | None = None) -> Imported:
@@ -75,6 +76,7 @@ def assemble(runs: list[Run], options: Options, notes: Notes, default: str | Non
     if repeated:
         again_said = count(repeated, "value")
         notes.say(f"{again_said} logged again at a depth of a run: the last one stands (index: repeated)")
+        notes.count("value", "logged again at a depth of a run: the last one stands", repeated)
     _differences(runs, tasks, notes)
     _twins(rows, notes)
     _alone(counts, options, notes)

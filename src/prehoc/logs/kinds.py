@@ -65,7 +65,7 @@ def import_runs(kind: str, src: Path, options: Options) -> Imported:
     if not runs:
         raise InputError(_nothing(kind, src, options, notes))
     made = assemble(runs, options, notes, KINDS[kind].metric)
-    return Imported(made.runs, made.index, made.metric, [*made.lines, *notes.lines()])
+    return replace(made, lines=[*made.lines, *notes.lines()], aside=notes.counts())
 
 
 def _nothing(kind: str, src: Path, options: Options, notes: Notes) -> str:

@@ -78,6 +78,7 @@ class Notes:
         self.said: list[str] = []
         self._aside: Counter[tuple[str, str]] = Counter()
         self._first: dict[tuple[str, str], str] = {}
+        self._counted: Counter[tuple[str, str]] = Counter()
 
     def say(self, line: str) -> None:
         """Keep one line for the person."""
@@ -98,6 +99,15 @@ class Notes:
             raise InputError(f"{where}: {fault}; {remedy}, or set such {what}s aside with --bad-lines skip")
         kind = re.sub(r"'[^']*'", "...", fault).split(":")[0]
         self.aside(what, kind, where)
+
+    def count(self, what: str, why: str, number: int) -> None:
+        """Count something that is not taken over and that a line of its own tells."""
+        self._counted[what, why] += number
+
+    def counts(self) -> list[dict[str, Any]]:
+        """All that was not taken over, as {what, count, why}."""
+        both = [*self._aside.items(), *self._counted.items()]
+        return [{"what": what, "count": n, "why": why} for (what, why), n in both if n]
 
     def lines(self) -> list[str]:
         """What was set aside, one line a reason."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from prehoc.errors import InputError
 from prehoc.logs.assemble import Imported
 from prehoc.logs.run import count, few
-from prehoc.tables import atomic
+from prehoc.tables import atomic, write_json
 
 
 def index_path(out: Path) -> Path:
@@ -20,8 +21,18 @@ def index_path(out: Path) -> Path:
     return out.with_suffix(".index.csv")
 
 
-def write(made: Imported, out: Path) -> None:
-    """Write the index, then the table: a table that is there is whole, and so is its index."""
+def record_path(runs: Path) -> Path:
+    """Where the import's record of a runs table lies: RUNS.csv -> RUNS.import.json."""
+    return runs.with_suffix(".import.json")
+
+
+def write(made: Imported, out: Path, kind: str) -> None:
+    """Write the index, the table and the record: what is there is whole.
+
+    The record says which table it is of (its SHA-256), the metric's name, and what was set aside;
+    `prehoc fit` takes the counts into the verdict.
+    """
+    record_path(out).unlink(missing_ok=True)
     with atomic(index_path(out)) as temporary:
         made.index.to_csv(temporary, index=False)
     with atomic(out) as temporary:
@@ -29,6 +40,16 @@ def write(made: Imported, out: Path) -> None:
             made.runs.to_parquet(temporary, index=False)
         else:
             made.runs.to_csv(temporary, index=False)
+    none = int((made.index["rows"] == 0).sum())
+    alone = [{"what": "runs", "count": none, "why": "no evaluation in their logs"}] if none else []
+    record = {
+        "sha256": hashlib.sha256(out.read_bytes()).hexdigest(),
+        "kind": kind,
+        "metric": made.metric,
+        "status": {str(k): int(n) for k, n in made.index["status"].value_counts().items()},
+        "set_aside": [*alone, *made.aside],
+    }
+    write_json(record, record_path(out))
 
 
 def summary(made: Imported, out: Path) -> list[str]:
