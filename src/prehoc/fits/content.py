@@ -31,7 +31,7 @@ def document(payload: Mapping[str, Any]) -> Document:
     told = _visible(payload)
     tasks: list[Task] = told["tasks"]
     several = len(tasks) > 1
-    shared = _shared([list(t.get("caveats") or []) for t in tasks if t.get("caveats")])
+    shared = _shared([[say.text(c) for c in t["caveats"]] for t in tasks if t.get("caveats")])
     return Document(
         title=f"Verdict: {told['source']}" if told.get("source") else "Verdict",
         about=_about(told),
@@ -73,7 +73,7 @@ def _about(told: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _aside(one: Mapping[str, Any]) -> str:
     why = say.stopped(one.get("why") or "no reason told")
-    return f"Set aside: {say.steps(one.get('count'))} {one.get('what', 'rows')}: {why}"
+    return f"Set aside: {say.steps(one.get('count'))} {say.text(one.get('what'), 'rows')}: {why}"
 
 
 def _reading(tasks: Sequence[Task]) -> tuple[Fact, ...]:
@@ -92,29 +92,45 @@ def _summary(tasks: Sequence[Task]) -> Grid:
     head = ("task", "runs", "regime, chance", "intrinsic", "alpha", f"c*, {at}")
     rows = []
     for task in tasks:
-        runs, refused = say.steps(task.get("runs")), {str(r.get("what")) for r in task.get("refused") or []}
+        runs, refused = (
+            say.steps(task.get("runs")),
+            {say.text(r.get("what")) for r in task.get("refused") or []},
+        )
         if is_refused(task):
-            rows.append((task["task"], runs, "refused", *[say.NONE] * 3))
+            rows.append((say.text(task["task"], "(no name)"), runs, "refused", *[say.NONE] * 3))
             continue
-        regime = str(task.get("regime") or "undecided")
+        regime = say.text(task.get("regime"), "undecided")
         name = say.REGIMES.get(regime, regime)
         name += f", {say.chance(probability(task))}" if say.known(probability(task)) else ""
         name = "refused" if "regime" in refused else name
         alpha = "refused" if "alpha" in refused else alpha_words(task)
-        rows.append((task["task"], runs, name, open_share(task), alpha, stop_words(middle(task))))
+        rows.append(
+            (
+                say.text(task["task"], "(no name)"),
+                runs,
+                name,
+                open_share(task),
+                alpha,
+                stop_words(middle(task)),
+            )
+        )
     return Grid(f"All {len(tasks)} tasks", head, tuple(rows))
 
 
 def _page(task: Task, explain: bool, shared: Sequence[str], told: Mapping[str, Any]) -> Page:
     refused = is_refused(task)
-    alerts = [Alert(str(r.get("what", "task")), str(r.get("why", "")), str(r.get("remedy", "")))
-              for r in task.get("refused") or []]  # fmt: skip
+    alerts = [
+        Alert(
+            say.text(one.get("what"), "task"), say.text(one.get("why"), ""), say.text(one.get("remedy"), "")
+        )
+        for one in task.get("refused") or []
+    ]
     headline = _refusal(task, alerts) if refused else _headline(task, alerts)
     if refused and alerts:  # the headline says why
         alerts[0] = replace(alerts[0], why="")
     return Page(
-        name=str(task["task"]),
-        regime="refused" if refused else str(task.get("regime") or "undecided"),
+        name=say.text(task["task"], "(no name)"),
+        regime="refused" if refused else say.text(task.get("regime"), "undecided"),
         headline=headline,
         refused=refused,
         alerts=tuple(alerts),
@@ -126,13 +142,13 @@ def _refusal(task: Task, alerts: Sequence[Alert]) -> str:
     return (
         say.stopped(f"Refused: {alerts[0].why}")
         if alerts
-        else say.sentence(task.get("in_words") or "refused")
+        else say.stopped(task.get("in_words") or "refused")
     )
 
 
 def _headline(task: Task, alerts: Sequence[Alert]) -> str:
-    regime, row = str(task.get("regime") or "undecided"), driving(task)
-    if str(task.get("meaning", "")).startswith("R does not vary"):
+    regime, row = say.text(task.get("regime"), "undecided"), driving(task)
+    if say.text(task.get("meaning"), "").startswith("R does not vary"):
         return "Nothing to predict: R does not vary over the runs."
     if regime in say.SAYS:
         p = probability(task)

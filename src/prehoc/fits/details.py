@@ -45,9 +45,9 @@ def _outcome(task: Task, explain: bool) -> list[Part]:
     if outcome.get("in_words"):
         made.append(Fact("R", say.sentence(str(outcome["in_words"]).removeprefix("R is "))))
     if task.get("direction"):
-        made.append(Fact("Better", say.sentence(task["direction"])))
+        made.append(Fact("Direction", say.sentence(task["direction"])))
     elif outcome.get("direction"):
-        made.append(Fact("Better", say.sentence(f"{outcome['direction']} is better")))
+        made.append(Fact("Direction", say.sentence(f"{outcome['direction']} is better")))
     if say.known(task.get("runs")):
         runs = f"{say.steps(task['runs'])}"
         lost = task.get("failure_rate")
@@ -134,9 +134,9 @@ def _depths(task: Task, explain: bool) -> list[Part]:
 def _under(stops: Sequence[Mapping[str, Any]]) -> list[Part]:
     """What is told of the stops beside the table."""
     made: list[Part] = []
-    end = {one.get("risk_at_horizon") for one in stops}
-    if len(end) == 1 and say.known(only := next(iter(end))):
-        made.append(f"Training to T leaves {say.share(only)} of Var R open.")
+    ends = {say.share(one.get("risk_at_horizon")) for one in stops} - {say.NONE}
+    if len(ends) == 1:
+        made.append(f"Training to T leaves {ends.pop()} of Var R open.")
     repaid = [one.get("break_even_runs") for one in stops]
     if any(say.known(one) for one in repaid):
         told = [f"{say.steps(math.ceil(one))} runs" if say.known(one) else "never" for one in repaid]
@@ -148,11 +148,11 @@ def _under(stops: Sequence[Mapping[str, Any]]) -> list[Part]:
             told = told[:1]
         made.append(f"Stopping later runs at c* repays what these runs cost after: {', '.join(told)}.")
     rates = [say.number(one.get("gamma")) for one in stops]
-    costs = {one.get("lambda") for one in stops}
+    costs = {say.number(one.get("lambda")) for one in stops}
     if any(rate != say.NONE for rate in rates) and len(costs) == 1:
         made.append(
             f"The prices as gamma, in squared units of R a unit of cost: {', '.join(rates)}; a step costs "
-            f"lambda = {say.number(next(iter(costs)))}."
+            f"lambda = {costs.pop()}."
         )
     return made
 
@@ -165,12 +165,12 @@ def depth_words(many: bool) -> tuple[Fact, ...]:
 
 def _next(task: Task) -> list[Part]:
     further, made = task.get("next") or {}, []
-    told = str(further.get("in_words") or "")
+    told = say.text(further.get("in_words"), "")
     if told:
         made.append(told)
     for one in task.get("advice") or []:
-        note = str(one.get("note") or "")
-        lead = say.OPTIONS.get(str(one.get("option")), str(one.get("option")))
+        note = say.text(one.get("note"), "")
+        lead = say.OPTIONS.get(say.text(one.get("option")), say.text(one.get("option")))
         if one.get("recommended"):
             lead += " (recommended)"
         now, then = one.get("alpha_width_now"), one.get("alpha_width_then")
@@ -184,15 +184,16 @@ def _next(task: Task) -> list[Part]:
 
 
 def _plan(one: Mapping[str, Any]) -> str:
-    depths = str(one.get("depths") or "").split()
-    where = f"at depths {', '.join(say.steps(int(d)) for d in depths)}" if len(depths) <= 12 else (
-        f"at {len(depths)} depths from {say.steps(int(depths[0]))} to {say.steps(int(depths[-1]))}"
-    )  # fmt: skip
+    depths = [say.steps(int(d)) if d.isdecimal() else d for d in say.text(one.get("depths")).split()]
+    few = len(depths) <= 12
+    where = (
+        f"depths {', '.join(depths)}" if few else f"{len(depths)} depths from {depths[0]} to {depths[-1]}"
+    )
     runs = one.get("further_runs")
     who = f"{say.steps(math.ceil(runs))} more" if say.known(runs) and runs > 0 else "no more runs"
     cost = f", {say.steps(one['steps'])} steps to compute" if say.known(one.get("steps")) else ""
     now, then = say.number(one.get("alpha_width_now")), say.number(one.get("alpha_width_then"))
-    return f"{who} {where}{cost}; alpha's interval, {now} wide, would be {then} wide"
+    return f"{who} at {where}{cost}; alpha's interval, {now} wide, would be {then} wide"
 
 
 def _data(task: Task, options: Mapping[str, Any]) -> list[Part]:
@@ -214,7 +215,11 @@ def _data(task: Task, options: Mapping[str, Any]) -> list[Part]:
     driver = task.get("driving_proxy") or {}
     if driver.get("proxy"):
         why = f", as {driver['because']}" if driver.get("because") else ""
-        made.append(Fact("Rests on", say.sentence(f"{driver['proxy']} ({driver.get('information')}){why}")))
+        made.append(
+            Fact(
+                "Rests on", say.sentence(f"{driver['proxy']} ({say.text(driver.get('information'))}){why}")
+            )
+        )
     check = task.get("identity") or {}
     if check:
         holds = "adds up to" if check.get("holds") else "does not add up to"
@@ -233,12 +238,13 @@ def _data(task: Task, options: Mapping[str, Any]) -> list[Part]:
 def _caveats(task: Task) -> list[str]:
     """Without that runs failed, which stands beside their number."""
     told = say.known(task.get("failure_rate")) and say.known(task.get("runs"))
-    return [c for c in task.get("caveats") or [] if not (told and "of runs or forks failed" in c)]
+    caveats = [say.text(c) for c in task.get("caveats") or [] if c]
+    return [c for c in caveats if not (told and "of runs or forks failed" in c)]
 
 
 def _aside(task: Task) -> list[Part]:
     return [
-        f"{say.steps(one.get('count'))} {one.get('what', 'rows')}: "
+        f"{say.steps(one.get('count'))} {say.text(one.get('what'), 'rows')}: "
         + say.stopped(one.get("why") or "no reason told")
         for one in task.get("set_aside") or []
     ]

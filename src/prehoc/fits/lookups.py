@@ -18,10 +18,11 @@ def is_refused(task: Task) -> bool:
 def stops_of(task: Task) -> list[dict[str, Any]]:
     """c* at the prices, with what is saved where the payload says it; shares and steps filled in."""
     horizon = task.get("horizon")
-    further = {one.get("price"): one for one in task.get("c_star") or []}
+    further = {one["price"]: one for one in task.get("c_star") or [] if say.known(one.get("price"))}
     made = []
     for stop in task.get("saving") or task.get("c_star") or []:
-        one = dict(further.get(stop.get("price"), {})) | dict(stop)
+        one = dict(further.get(stop["price"], {})) if say.known(stop.get("price")) else {}
+        one |= stop
         if say.known(one.get("c_star")) and say.known(horizon) and horizon > 0:
             one.setdefault("steps_saved", horizon - one["c_star"])
             one.setdefault("share_saved", 1 - one["c_star"] / horizon)

@@ -15,9 +15,9 @@ def readings(task: Task, explain: bool) -> list[Part]:
     """The regime by the paper's reading and the theory's, and what these are."""
     rows, notes = [], []
     for one in task.get("readings") or []:
-        proxy, known = str(one.get("proxy")), str(one.get("information"))
+        proxy, known = say.text(one.get("proxy")), say.text(one.get("information"))
         name = f"{proxy} ({known})" if one.get("reading") == "bayes" else proxy
-        regime = str(one.get("regime"))
+        regime = say.text(one.get("regime"))
         low, high = one.get("iota_low"), one.get("iota_high")
         at_end = say.share(one.get("iota"))
         interval = say.span(low, high, say.share)
@@ -42,7 +42,10 @@ def readings_words(tasks: Sequence[Task]) -> list[Fact]:
     """What each reading is that these tasks have, and what its columns say."""
     made = {}
     for one in [row for task in tasks for row in task.get("readings") or []]:
-        key, known = (str(one.get("reading")), str(one.get("proxy"))), str(one.get("information"))
+        key, known = (
+            (say.text(one.get("reading")), say.text(one.get("proxy"))),
+            say.text(one.get("information")),
+        )
         if key in say.READINGS:
             seen = f" ({say.INFORMATION.get(known, known)})" if key[0] == "bayes" else ""
             name = f"{key[1]} ({known})" if key[0] == "bayes" else key[1]
@@ -57,14 +60,14 @@ def intrinsic(task: Task) -> list[Part]:
     """What of Var R is open at T, and what it is made of."""
     rows, notes = [], []
     for one in task.get("intrinsic") or []:
-        part = say.PARTS.get(str(one.get("part")), str(one.get("part")))
+        part = say.PARTS.get(say.text(one.get("part")), say.text(one.get("part")))
         low, high = (say.ratio(one.get(end), task.get("var_r")) for end in ("low", "high"))
         rows.append(
             (
                 part,
                 say.share(one.get("share_of_var_r")),
                 say.span(low, high, say.share),
-                str(one.get("how")),
+                say.text(one.get("how")),
             )
         )
         if one.get("note"):

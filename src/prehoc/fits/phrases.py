@@ -89,6 +89,11 @@ def _spelt(sign: str) -> str:
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
 
 
+def text(value: Any, none: str = NONE) -> str:
+    """A string as it is; `none` for null and the empty one."""
+    return none if value is None or value == "" else str(value)
+
+
 def known(value: Any) -> TypeGuard[float]:
     """Whether this is a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
@@ -119,6 +124,8 @@ def share(value: Any) -> str:
     part = abs(value)
     if part < 0.0005:
         return "0%" if part == 0 else "under 0.1%"
+    if 0.9995 <= part < 1:
+        return "over 99.9%"
     return f"{value:.1%}" if part < 0.00995 or 0.995 <= part < 1 else f"{value:.0%}"
 
 

@@ -23,24 +23,20 @@ _COLOURS = {
 }
 
 
-def lines(document: Document, width: int = 90, only: str | None = None) -> Iterator[Text]:
-    """The document's lines, none wider than `width` unless a single word is.
-
-    `only`: leave out the summary and show this task alone.
-    """
+def lines(document: Document, width: int = 90) -> Iterator[Text]:
+    """The document's lines, none wider than `width` unless a single word is."""
     width = max(width, 30)
     yield Text(document.title, "bold")
     for one in document.about:
         yield from _wrapped(one, width, style="dim")
-    pages = [p for p in document.pages if only in (None, p.name)]
-    if document.summary is not None and only is None:
+    if document.summary is not None:
         yield Text("")
         yield from _grid(document.summary, width, "")
     if document.reading:
         yield Text("")
         for fact in document.reading:
             yield from _fact(fact, width, dim=True)
-    for page in pages:
+    for page in document.pages:
         yield from _page(page, width)
     if document.notes:
         yield Text("")
@@ -49,15 +45,15 @@ def lines(document: Document, width: int = 90, only: str | None = None) -> Itera
             yield from _item(note, width)
 
 
-def plain(document: Document, width: int = 90, only: str | None = None) -> str:
+def plain(document: Document, width: int = 90) -> str:
     """The same as one text, without colour codes."""
-    return "\n".join(line.plain.rstrip() for line in lines(document, width, only)) + "\n"
+    return "\n".join(line.plain.rstrip() for line in lines(document, width)) + "\n"
 
 
-def show(document: Document, console: Console | None = None, only: str | None = None) -> None:
+def show(document: Document, console: Console | None = None) -> None:
     """Print on a console (default: standard output), in colours if it has them."""
     out = console or Console()
-    for line in lines(document, min(out.width, WIDEST), only):
+    for line in lines(document, min(out.width, WIDEST)):
         out.print(line, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
@@ -141,6 +137,7 @@ def _named(table: list[tuple[str, ...]], sizes: list[int], indent: str) -> Itera
     for i, row in enumerate(table):
         cells = _GAP.join(_right(c, s) for c, s in zip(row[1:], sizes[1:], strict=True))
         if i == 0:
+            yield Text(indent + row[0], "bold")
             yield Text(deeper + cells, "bold")
             yield Text(deeper + _GAP.join("-" * size for size in sizes[1:]), "dim")
         else:

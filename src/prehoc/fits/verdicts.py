@@ -21,28 +21,19 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WIDTH = 90  # columns of str(verdict)
-_OBJECTS = (
-    "driving_proxy",
-    "alpha",
-    "L_int",
-    "identity",
-    "outcome",
-    "censoring",
-    "groups",
-    "spikes",
-    "law",
-    "next",
-)
-_LISTS = (
-    "readings",
-    "intrinsic",
-    "advice",
-    "c_star",
-    "gap_fork_residual",
-    "refused",
-    "set_aside",
-    "saving",
-)
+# What a reader of the payload relies on: {} an object, [{}] a list of objects, [] a list of plain values.
+_TASK: dict[str, Any] = {
+    **{
+        key: {} for key in ("driving_proxy", "alpha", "L_int", "identity", "outcome", "censoring", "groups")
+    },
+    **{key: [{}] for key in ("readings", "intrinsic", "advice", "c_star", "gap_fork_residual")},
+    **{key: [{}] for key in ("refused", "set_aside", "saving")},
+    "next": {},
+    "spikes": {"depths": []},
+    "law": {"weights": {}},
+    "caveats": [],
+}
+_PAYLOAD: dict[str, Any] = {"rows": {"set_aside": [{}]}, "options": {}, "tasks": [_TASK]}
 
 
 class Verdict:
@@ -146,7 +137,7 @@ def write_html(text: str, path: str | Path) -> None:
 
 
 def figures_beside(path: str | Path) -> tuple[bytes | None, bytes | None]:
-    """Read fig2_decay and fig3_phase, as SVG or else PNG, from the folder of a verdict.json; None if not there."""
+    """Read fig2_decay and fig3_phase, SVG or else PNG, from a verdict.json's folder; None if not there."""
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     found: list[bytes | None] = []
     for name in ("fig2_decay", "fig3_phase"):
@@ -184,26 +175,28 @@ def _checked(payload: Any, source: str) -> dict[str, Any]:
         payload = {"prehoc": None, "source": None, "rows": None, "options": {}, "tasks": [payload]}
     if not isinstance(payload, dict) or not isinstance(payload.get("tasks"), list):
         raise InputError(f"{source}: is no verdict (it has no tasks); give a verdict.json of `prehoc fit`")
-    for key in ("rows", "options"):
-        _is(payload.get(key), dict, f"{source}: {key}")
     for i, task in enumerate(payload["tasks"]):
-        where = f"{source}: tasks[{i}]"
         if not isinstance(task, dict) or not isinstance(task.get("task"), str):
-            raise InputError(f"{where} is no verdict of a task (it has no name); run `prehoc fit` again")
-        for key in _OBJECTS:
-            _is(task.get(key), dict, f"{where}.{key}")
-        for key in _LISTS:
-            _is(task.get(key), list, f"{where}.{key}")
-            for one in task.get(key) or []:
-                _is(one, dict, f"{where}.{key}", needed=True)
-        _is((task.get("law") or {}).get("weights"), dict, f"{where}.law.weights")
-        _is((task.get("spikes") or {}).get("depths"), list, f"{where}.spikes.depths")
-        _is(task.get("caveats"), list, f"{where}.caveats")
-    for one in (payload.get("rows") or {}).get("set_aside") or []:
-        _is(one, dict, f"{source}: rows.set_aside", needed=True)
+            raise InputError(f"{source}: tasks[{i}] is no task's verdict (no name); run `prehoc fit` again")
+    _shaped(payload, _PAYLOAD, source, " ")
     return payload
 
 
-def _is(value: Any, kind: type, what: str, needed: bool = False) -> None:
-    if not isinstance(value, kind) and (needed or value is not None):
-        raise InputError(f"{what} is no {'object' if kind is dict else 'list'}; run `prehoc fit` again")
+def _shaped(value: Any, shape: Any, where: str, dot: str = ".") -> None:
+    """Raise InputError naming the first part that is not of the `shape`; null is of any."""
+    if value is None:
+        return
+    if not isinstance(value, type(shape)):
+        kind = "an object" if isinstance(shape, dict) else "a list"
+        raise InputError(f"{where} is not {kind}; run `prehoc fit` again")
+    if isinstance(shape, dict):
+        for key, inner in shape.items():
+            _shaped(value.get(key), inner, f"{where}{dot}{key}")
+        return
+    for i, one in enumerate(value):
+        if one is None if shape else isinstance(one, (dict, list)):
+            raise InputError(
+                f"{where}[{i}] is {'null' if one is None else 'no plain value'}; run `prehoc fit` again"
+            )
+        if shape:
+            _shaped(one, shape[0], f"{where}[{i}]")
