@@ -151,7 +151,8 @@ def facts(task):
         ]
         told += [say.span(one["low"], one["high"], say.steps), say.number(one["gamma"])]
     for one in task["readings"]:
-        told += [one["proxy"], say.share(one["iota"]), say.share(one["q"]), say.REGIMES[one["regime"]]]
+        told += [one["proxy"], say.REGIMES[one["regime"]]]
+        told += [say.share(one[k]) for k in ("iota", "q") if one[k] is not None and abs(one[k]) < 2]
         told += [say.chance(one[f"p_{r}"]) for r in say.SAYS]
     told += [say.chance(w) for w in task["law"]["weights"].values()]
     return [t for t in told if t != say.NONE]
@@ -187,6 +188,10 @@ def test_known_law_is_told_with_its_interval(payload):
     text = str(Verdict(payload).of("law"))
     low, high = map(float, re.search(r"Alpha +[\d.]+ \(interval ([\d.]+) to ([\d.]+)\)", text).groups())
     assert low < 0.6 < high
+    grows = payload["tasks"][1]["readings"][1]["iota"]
+    assert grows > 20  # the metric is E[R | c]: its variance rises while the risk falls
+    assert f"{say.number(grows)} times" in text
+    assert "The paper's reading says Noise-Dominant; the verdict follows" in squeezed(text)
     assert payload["tasks"][1]["task"] == "law"
     assert "power law" in text
 

@@ -174,7 +174,10 @@ def _next(task: Task) -> list[Part]:
         if one.get("recommended"):
             lead += " (recommended)"
         now, then = one.get("alpha_width_now"), one.get("alpha_width_then")
-        if say.known(then) and say.known(now) and then < now:
+        if one.get("recommended") and told and say.known(then) and say.known(now):
+            ends = f"{say.number(then)} wide instead of {say.number(now)}"
+            made.append(f"That would make alpha's interval {ends}. {say.sentence(note)}".strip())
+        elif say.known(then) and say.known(now) and then < now:
             made.append(f"{lead}: {_plan(one)}. {say.sentence(note)}".strip())
         elif say.known(then):
             made.append(f"{lead}: would not narrow alpha's interval.")

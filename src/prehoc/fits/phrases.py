@@ -23,7 +23,8 @@ LAWS = {"power": "power law", "exponential": "exponential", "flat": "no decay", 
 READINGS = {
     ("bayes", "residual"): "left open by a regression on the curve",
     ("bayes", "fork"): "left open by the run's whole state",
-    ("run_to_run", "run_to_run"): "the paper's: variance over runs",
+    ("run_to_run", "run_to_run"): "the paper's: the metric's variance over runs, as a share of its first; "
+    "above 100% it grows",
 }
 INFORMATION = {
     "last": "metric at c",

@@ -26,7 +26,7 @@ _COLOURS = {
 def lines(document: Document, width: int = 90) -> Iterator[Text]:
     """The document's lines, none wider than `width` unless a single word is."""
     width = max(width, 30)
-    yield Text(document.title, "bold")
+    yield from _wrapped(document.title, width, style="bold")
     for one in document.about:
         yield from _wrapped(one, width, style="dim")
     if document.summary is not None:
@@ -112,7 +112,7 @@ def _fact(fact: Fact, width: int, dim: bool = False) -> Iterator[Text]:
 
 def _grid(grid: Grid, width: int, indent: str) -> Iterator[Text]:
     """A table if it fits; else each row's name on a line of its own; else a list."""
-    yield Text(f"{indent}{grid.caption}:", "bold" if not indent else "")
+    yield from _wrapped(f"{grid.caption}:", width, style="" if indent else "bold", lead=indent, hang=indent)
     table = [grid.head, *grid.rows]
     sizes = [max(cell_len(row[i]) for row in table) for i in range(len(grid.head))]
     whole = len(indent) + sum(sizes) + len(_GAP) * (len(sizes) - 1)
