@@ -22,7 +22,9 @@ from prehoc.fits import phrases as say
 from prehoc.fits import terminal
 from prehoc.fits.content import document
 from prehoc.fits.fit import fit
+from prehoc.fits.page import el
 from prehoc.fits.verdicts import Verdict
+from prehoc.risk.words import MEANING
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 DEPTHS = np.array([1, 2, 4, 8, 16, 32, 64, 128, 256])
@@ -159,6 +161,10 @@ def facts(task):
 
 
 def test_every_fact_of_real_fits_is_in_the_words_and_on_the_page(payload):
+    for text in shown(payload):
+        for name, value in payload["options"].items():
+            assert name.replace("_", " ") in text
+            assert str(value[0] if isinstance(value, list) and value else value or "-") in text
     for task in payload["tasks"]:
         alone = {**payload, "tasks": [task]}
         for text in shown(alone):
@@ -262,6 +268,7 @@ def test_names_and_reasons_of_others_run_nowhere(payload, name):
     one = Verdict(bad)
     seen = valid(one.to_html())
     assert "b" not in seen.tags
+    assert Reader(one._repr_html_()).tags.count("b") == 0
     assert "img" not in seen.tags
     stream = io.StringIO()
     one.print(Console(file=stream, width=80, force_terminal=True, color_system=None))
@@ -419,6 +426,56 @@ WORKFLOW = {
     "identity": {"depths": [], "largest_z": 1.24, "holds": True},
     "caveats": ["mind this"],
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "At price 0.2 stop at step 16 of 1,024 and judge there."),
+        (
+            {"risk_at_c_star": 0.4, "risk_at_horizon": 0.39},
+            "there: 40% of R's variance is still open (at the end 39%).",
+        ),
+        (
+            {"low": 0.0, "high": 1024.0},
+            "do not settle how deep to probe: best guess step 16, any depth possible.",
+        ),
+        ({"c_star": 0.0, "low": 0.0, "high": 1023.0}, "best guess no probing, any depth possible."),
+        (
+            {"c_star": 0.0, "low": 0.0, "high": 64.0},
+            "probing does not pay: looking at part of a run costs more",
+        ),
+        ({"c_star": 1024.0, "low": 512.0, "high": 1024.0}, "At price 0.2 train to the end"),
+    ],
+)
+def test_what_to_do(given, told):
+    one = {**WORKFLOW, "c_star": [{**WORKFLOW["c_star"][0], **given}]}
+    headline = document(Verdict(one).to_dict()).pages[0].headline
+    assert headline.startswith("Noise-Dominant (probability 0.81): ")
+    assert told in headline
+
+
+def test_undecided_and_settled():
+    rows = [
+        {
+            **WORKFLOW["readings"][0],
+            "p_dynamic_critical": 0.62,
+            "p_noise_dominant": 0.378,
+            "p_static_sufficient": 0.002,
+        }
+    ]
+    one = Verdict({**WORKFLOW, "regime": "undecided", "readings": rows})
+    head = document(one.to_dict()).pages[0].headline
+    assert head.startswith(
+        "Undecided: the runs do not single out one regime (Dynamic-Critical 0.62, Noise-Dominant 0.38)."
+    )
+    flat = Verdict({**WORKFLOW, "meaning": MEANING["settled"]})
+    assert document(flat.to_dict()).pages[0].headline.startswith("Nothing to predict")
+
+
+def test_attributes_are_escaped():
+    made = el("a", "x", href='"><script>', aria_label="<b>'")
+    assert made == '<a href="&quot;&gt;&lt;script&gt;" aria-label="&lt;b&gt;&#x27;">x</a>'
 
 
 def test_verdict_of_the_workflow(tmp_path):

@@ -37,8 +37,9 @@ def document(payload: Mapping[str, Any]) -> Document:
         about=_about(told),
         summary=_summary(tasks) if several else None,
         reading=_reading(tasks) if several else (),
-        pages=tuple(_page(task, not several, shared, told) for task in tasks),
+        pages=tuple(_page(task, not several, shared) for task in tasks),
         notes=tuple(say.sentence(one) for one in shared),
+        footer=_footer(told),
     )
 
 
@@ -66,9 +67,18 @@ def _about(told: Mapping[str, Any]) -> tuple[str, ...]:
     lines += [_aside(one) for one in rows.get("set_aside") or []]
     if say.known(options.get("confidence")):
         lines.append(f"Intervals hold the true number in {options['confidence']:.0%} of such studies.")
-    if told.get("prehoc"):
-        lines.append(f"Made by prehoc {told['prehoc']}.")
     return tuple(lines)
+
+
+def _footer(told: Mapping[str, Any]) -> tuple[str, ...]:
+    """How it was made: version and options."""
+    given = []
+    for name, value in (told.get("options") or {}).items():
+        many = isinstance(value, list)
+        one = " ".join(say.text(v) for v in value) if many else say.text(value)
+        given.append(f"{name.replace('_', ' ')} {one or say.NONE}")
+    made = (f"Made by prehoc {told['prehoc']}.",) if told.get("prehoc") else ()
+    return (*made, *((f"Options: {', '.join(given)}.",) if given else ()))
 
 
 def _aside(one: Mapping[str, Any]) -> str:
@@ -117,7 +127,7 @@ def _summary(tasks: Sequence[Task]) -> Grid:
     return Grid(f"All {len(tasks)} tasks", head, tuple(rows))
 
 
-def _page(task: Task, explain: bool, shared: Sequence[str], told: Mapping[str, Any]) -> Page:
+def _page(task: Task, explain: bool, shared: Sequence[str]) -> Page:
     refused = is_refused(task)
     alerts = [
         Alert(
@@ -134,7 +144,7 @@ def _page(task: Task, explain: bool, shared: Sequence[str], told: Mapping[str, A
         headline=headline,
         refused=refused,
         alerts=tuple(alerts),
-        sections=details(task, explain=explain, left_out=shared, options=told.get("options") or {}),
+        sections=details(task, explain=explain, left_out=shared),
     )
 
 

@@ -14,9 +14,7 @@ from prehoc.fits.measures import gap, intrinsic, readings
 Part = Fact | Grid | str
 
 
-def details(
-    task: Task, *, explain: bool, left_out: Sequence[str], options: Mapping[str, Any]
-) -> tuple[Section, ...]:
+def details(task: Task, *, explain: bool, left_out: Sequence[str]) -> tuple[Section, ...]:
     """What a task's verdict says, in the order in which a person asks.
 
     `explain`: half a sentence beside Var R, alpha and price.  `left_out`: caveats told elsewhere.
@@ -32,7 +30,7 @@ def details(
             ("What the metric misses of the state", gap(task)),
         ]
     parts += [
-        ("The data", _data(task, options)),
+        ("The data", _data(task)),
         ("Set aside", _aside(task)),
         ("Caveats", [say.sentence(c) for c in _caveats(task) if c not in left_out]),
     ]
@@ -199,7 +197,7 @@ def _plan(one: Mapping[str, Any]) -> str:
     return f"{who} at {where}{cost}; alpha's interval, {now} wide, would be {then} wide"
 
 
-def _data(task: Task, options: Mapping[str, Any]) -> list[Part]:
+def _data(task: Task) -> list[Part]:
     made: list[Part] = []
     for label, key in (("Ends", "censoring"), ("Groups", "groups")):
         told = (task.get(key) or {}).get("in_words")
@@ -232,9 +230,6 @@ def _data(task: Task, options: Mapping[str, Any]) -> list[Part]:
                 "Check", f"What forks explain and leave {holds} Var R (largest |z| = {z}; 4 is the limit)."
             )
         )
-    handling = (task.get("groups") or {}).get("handling")
-    if handling and handling != options.get("groups"):
-        made.append(Fact("Handling", say.sentence(f"groups: {handling}")))
     return made
 
 

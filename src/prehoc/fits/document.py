@@ -64,4 +64,5 @@ class Document:
     reading: tuple[Fact, ...]
     pages: tuple[Page, ...]
     notes: tuple[str, ...] = ()
+    footer: tuple[str, ...] = ()
     glossary: tuple[tuple[str, str], ...] = field(default=GLOSSARY)

@@ -92,6 +92,8 @@ def _parts(document: Document, figures: Sequence[Figure]) -> Iterator[Raw]:
         yield el("section", el("h2", "Caveats, for all tasks"), _list(document.notes))
     words = [_joined([el("dt", word), el("dd", said)]) for word, said in document.glossary]
     yield el("section", el("h2", "Words"), el("dl", *words, class_="words"))
+    if document.footer:
+        yield el("footer", el("p", " ".join(document.footer), class_="about"))
 
 
 def _task(page: Page, anchor: str) -> Raw:

@@ -20,6 +20,7 @@ body:has(> .prehoc) { margin: 0; background: #ffffff; }
 .prehoc p { margin: .25rem 0; max-width: 46rem; }
 .prehoc a { color: var(--link); }
 .prehoc article { border-top: 1px solid var(--line); margin-top: 2rem; }
+.prehoc footer { border-top: 1px solid var(--line); margin-top: 2rem; padding-top: .5rem; }
 .prehoc article h2 { margin-top: 1rem; }
 .prehoc .about, .prehoc .note, .prehoc figcaption { color: var(--soft); }
 .prehoc .about, .prehoc .note, .prehoc figcaption, .prehoc table { font-size: .9rem; }

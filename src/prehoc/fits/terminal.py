@@ -43,6 +43,10 @@ def lines(document: Document, width: int = 90) -> Iterator[Text]:
         yield Text("Caveats, for all tasks", "bold")
         for note in document.notes:
             yield from _item(note, width)
+    if document.footer:
+        yield Text("")
+    for one in document.footer:
+        yield from _wrapped(one, width, style="dim", hang="  ")
 
 
 def plain(document: Document, width: int = 90) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from prehoc.errors import InputError
 from prehoc.fits import page, terminal
 from prehoc.fits.content import document
 from prehoc.fits.lookups import is_refused
-from prehoc.risk.verdict import clean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -166,7 +166,8 @@ def _cleaned(value: Any) -> Any:
         return {str(k): _cleaned(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_cleaned(v) for v in value]
-    return clean(value)
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _checked(payload: Any, source: str) -> dict[str, Any]:
