@@ -23,6 +23,7 @@ from prehoc.commands import (  # noqa: F401
     project,
     sources,
     training,
+    verdict,
 )
 from prehoc.commands.app import app, log
 from prehoc.errors import InputError
