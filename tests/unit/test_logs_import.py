@@ -61,7 +61,9 @@ def test_the_table_its_index_and_the_summary(tmp_path, suffix):
     assert index["rows"].tolist() == [2, 2, 0]
     assert index["repeated"].tolist() == [1, 0, 0]
     assert index["last_depth"].tolist()[:2] == [2, 2]
-    assert sorted(p.name for p in out.parent.iterdir()) == sorted([f"mine{suffix}", "mine.index.csv"])
+    assert sorted(p.name for p in out.parent.iterdir()) == sorted(
+        [f"mine{suffix}", "mine.index.csv", "mine.import.json"]
+    )
     assert "3 runs, 4 rows of val_loss, 1 task\n" in done.stdout
     assert "no evaluation, in the index alone: 1 run: exp/version_2/metrics.csv" in done.stdout
     assert "failures (NaN or infinite; an empty metric): 1 row" in done.stdout
@@ -92,7 +94,7 @@ def test_no_import_leaves_half_a_table_or_reads_its_own(tmp_path):
         (["csv", "missing"], "missing: no such file or folder"),
         (["csv", "."], "an empty folder; give the one that holds a .csv file"),
         (["csv", ".", "--empty", "maybe"], "--empty maybe: take one of auto, failed, skip"),
-        (["csv", ".", "--bad-lines", "drop"], "--bad-lines drop: take one of error, skip"),
+        (["csv", ".", "--bad-lines", "drop"], "--bad-lines drop: take one of stop, skip"),
         (["trainer", ".", "--map", "seed=x"], "--map is for csv, not for trainer"),
         (["mlflow", ".", "--depth", "x"], "--depth is for csv, wandb, lightning, not for mlflow"),
         (["csv", ".", "--out", "runs.txt"], "give --out a name that ends in .csv or .parquet"),

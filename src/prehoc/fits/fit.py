@@ -284,11 +284,17 @@ def _verdict(one: Ready, made: dict[str, pd.DataFrame], options: Options) -> dic
     var_r, horizon = float(base["var_r"]), one.data.horizon
     base["horizon"] = horizon
     if one.data.settled is not None:
-        said["censoring"] |= _before_the_first(made["variance"], one.data, known)
+        early = _before_the_first(made["variance"], one.data, known)
+        words = str(said["censoring"]["in_words"]) + str(early.pop("in_words"))
+        said["censoring"] |= early | {"in_words": words}
         base["caveats"].append(
             "a run is done when it has met its target: past the first such run the risk falls because runs "
             "are done, not because they were foreseen"
         )
+    if one.data.settled is not None:
+        base["caveats"] = [
+            c for c in base["caveats"] if not c.startswith("a risk was not measured, or is zero")
+        ]
     stops = base["c_star"]
     extra = {
         "law": judge.law(made["envelope"], one.task, proxy, known),
@@ -304,9 +310,11 @@ def _before_the_first(variance: pd.DataFrame, data: TaskData, information: str) 
     rows = rows[(rows["information"] == information) & (rows["depth"] > 0)]
     rows = rows[rows["depth"] <= (data.first_stop or 0)].sort_values("depth")
     if rows.empty:
-        return {"open_until": data.first_stop, "risk_until_then": None}
-    share = float(rows["risk"].iloc[-1] / rows["var_r"].iloc[-1])
-    return {"open_until": int(rows["depth"].iloc[-1]), "risk_until_then": share}
+        words = " Nothing was measured before the first run had its outcome."
+        return {"open_until": data.first_stop, "risk_until_then": None, "in_words": words}
+    share, depth = float(rows["risk"].iloc[-1] / rows["var_r"].iloc[-1]), int(rows["depth"].iloc[-1])
+    words = f" As long as all runs are open (to depth {depth}), {share:.0%} of Var R is open at best."
+    return {"open_until": depth, "risk_until_then": share, "in_words": words}
 
 
 def _counts(aside: Sequence[SetAside]) -> list[dict[str, Any]]:
