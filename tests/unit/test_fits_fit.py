@@ -212,3 +212,20 @@ def test_plots_are_figures_and_take_known_tasks(known):
         known.plot_decay(["x"])
     with pytest.raises(InputError, match="no task 'x'"):
         known.verdict("x")
+
+
+def test_a_final_value_in_another_unit_is_not_set_beside_the_metric():
+    frame = runs(n=60, seed=8)
+    same = prehoc.fit(frame)
+    assert set(same.variance["metric"]) == {"metric"}
+    assert "change" in set(same.variance["proxy"])
+    other = prehoc.fit(frame.assign(final=frame["final"] * 1e5))
+    own = other.variance[other.variance["proxy"] == "run_to_run"]
+    assert set(other.variance["proxy"]) == {"residual", "run_to_run"}
+    assert own["var_r"].nunique() == 1
+    assert own["var_r"].iloc[0] == own.sort_values("depth")["risk"].iloc[-1]
+    shares = [
+        f.variance.loc[f.variance["proxy"] == "residual", "risk"] / f.variance["var_r"].max()
+        for f in (same, other)
+    ]
+    np.testing.assert_allclose(shares[0].dropna().to_numpy(), shares[1].dropna().to_numpy(), rtol=1e-6)

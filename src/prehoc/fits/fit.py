@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from prehoc.fits.verdicts import Verdict
 
 _PROXIES = ("residual", "run_to_run", "change")
+_UNIT = "as logged"  # a log may count steps, samples or epochs
 _NAMES = ("variance", "envelope", "c_star", "regimes", "advice")
 
 
@@ -78,7 +79,7 @@ class Fit:
         from prehoc.figures import fig2_decay
 
         return fig2_decay.draw(
-            self._shown(), self.envelope, tasks=self._chosen(tasks), shift=0.0, column=column
+            self._shown(), self.envelope, tasks=self._chosen(tasks), shift=0.0, column=column, unit=_UNIT
         )
 
     def plot_phase(self, tasks: Sequence[str] | None = None, column: str = "icml") -> Figure:
@@ -114,7 +115,7 @@ class Fit:
             made.append(out / f"{name}.csv")
             tables.write(name, getattr(self, name), made[-1])
         look: dict[str, Any] = {"tasks": list(self.tasks), "column": column, "formats": tuple(formats)}
-        made += fig2_decay.save(out, self._shown(), self.envelope, shift=0.0, **look)
+        made += fig2_decay.save(out, self._shown(), self.envelope, shift=0.0, unit=_UNIT, **look)
         made += fig3_phase.save(out, self.regimes, self.envelope, self._shown(), **look)
         return made + self.verdict().save(out, decay=self.plot_decay, phase=self.plot_phase)
 
@@ -229,14 +230,14 @@ def _tables(
 
 
 def _in_own_units(variance: pd.DataFrame, ready: Sequence[Ready]) -> pd.DataFrame:
-    """Where R is a number of steps: `metric` says so, and run_to_run refers to its own last variance."""
+    """Where R has another unit than the metric: `metric` says so; run_to_run refers to its own last value."""
     made = variance.copy()
     for one in ready:
-        if one.outcome is None or one.outcome.kind != "to_target":
+        if one.outcome is None or one.in_units_of_metric:
             continue
         here = made["task"] == one.task
         own = here & (made["proxy"] == "run_to_run")
-        made.loc[here & ~own, "metric"] = "steps to target"
+        made.loc[here & ~own, "metric"] = "steps to target" if one.outcome.kind == "to_target" else "final"
         made = made[~(here & (made["proxy"] == "change"))]
         last = made[own.reindex(made.index)].sort_values("depth")
         if len(last):
