@@ -455,6 +455,13 @@ def test_what_to_do(given, told):
     assert told in headline
 
 
+def test_intrinsic_share_without_an_end():
+    one = {**WORKFLOW, "readings": []}
+    assert "By the fitted law 70% (40% to 93%)." in shown(Verdict(one).to_dict())[0]
+    one["L_int"] = {"value": None, "by_construction": False}
+    assert "Intrinsic Not known." in shown(Verdict(one).to_dict())[0]
+
+
 def test_undecided_and_settled():
     rows = [
         {
@@ -484,7 +491,7 @@ def test_verdict_of_the_workflow(tmp_path):
     text, page = shown(Verdict.read(path).to_dict())
     told = [
         "Noise-Dominant (probability 0.81)", "At price 0.2 stop at step 16 of 1,024", "0.521 (interval 0.412 to 0.671)",
-        "70% of Var R", "40% to 93%", "59%", "39% to 103%", "87% of Var R", "sampling of the target set", "30%",
+        "59% of Var R is open at the end (interval 39% to 103%); the fitted law gives 70% (40% to 93%)", "87% of Var R", "sampling of the target set", "30%",
         "120 more at depths 1, 4, 16, 1,024, 7,680 steps to compute", "0.26 wide, would be 0.13 wide",
         "16 (2%)", "4 to 64", "1,008 (98%)", "after: 228 runs", "3% of runs failed", "by the state", "60%", "40%", "20%",
         "adds up to Var R", "1.24", "Mind this.", "p = 0.24",
