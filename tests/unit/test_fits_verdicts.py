@@ -455,6 +455,14 @@ def test_what_to_do(given, told):
     assert told in headline
 
 
+def test_runs_that_are_done_by_c_star():
+    one = {**WORKFLOW, "outcome": {"kind": "to_target"}, "censoring": {"first_stop": 16}}
+    words = "From step 16 on, runs meet the target: part of what is known there is that they are done."
+    assert all(words in text for text in shown(Verdict(one).to_dict()))
+    one["censoring"] = {"first_stop": 17}
+    assert "runs meet the target" not in str(Verdict(one))
+
+
 def test_intrinsic_share_without_an_end():
     one = {**WORKFLOW, "readings": []}
     assert "By the fitted law 70% (40% to 93%)." in shown(Verdict(one).to_dict())[0]

@@ -134,6 +134,15 @@ def _under(task: Task, stops: Sequence[Mapping[str, Any]]) -> list[Part]:
     ends = {say.share(one.get("risk_at_horizon")) for one in stops} - {say.NONE}
     if ends - {open_share(task)}:  # else it stands under `Intrinsic`
         made.append(f"Training to T leaves {', '.join(sorted(ends))} of Var R open.")
+    first = (task.get("censoring") or {}).get("first_stop")
+    done = say.known(first) and any(
+        say.known(one.get("c_star")) and one["c_star"] >= first for one in stops
+    )
+    if done and (task.get("outcome") or {}).get("kind") == "to_target":
+        made.append(
+            f"From step {say.steps(first)} on, runs meet the target: part of what is known there is that they "
+            "are done."
+        )
     repaid = [one.get("break_even_runs") for one in stops]
     if any(say.known(one) for one in repaid):
         told = [f"{say.steps(math.ceil(one))} runs" if say.known(one) else "never" for one in repaid]
