@@ -140,8 +140,8 @@ def _under(task: Task, stops: Sequence[Mapping[str, Any]]) -> list[Part]:
     )
     if done and (task.get("outcome") or {}).get("kind") == "to_target":
         made.append(
-            f"From step {say.steps(first)} on, runs meet the target: part of what is known there is that they "
-            "are done."
+            f"From step {say.steps(first)} on, runs meet the target: part of what is known there is that "
+            "they are done."
         )
     repaid = [one.get("break_even_runs") for one in stops]
     if any(say.known(one) for one in repaid):
