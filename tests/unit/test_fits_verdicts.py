@@ -8,122 +8,26 @@ import os
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 
-import numpy as np
-import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from rich.console import Console
+from verdict_pages import Reader, example, long_payload, shown, squeezed, valid
 
 from prehoc.errors import InputError
 from prehoc.fits import phrases as say
 from prehoc.fits import terminal
 from prehoc.fits.content import document
-from prehoc.fits.fit import fit
-from prehoc.fits.page import el
 from prehoc.fits.verdicts import Verdict
-from prehoc.risk.words import MEANING
-
-VOID = {"meta", "img", "br", "hr", "link", "input"}
-DEPTHS = np.array([1, 2, 4, 8, 16, 32, 64, 128, 256])
-
-
-def generated(task, n, iota, alpha, K, seed, shift=0.0):
-    """n runs with L(c) = iota + K (c^-alpha - 512^-alpha), Var R = 1: the metric is E[R | c], R its end."""
-    law = iota + K * (DEPTHS**-alpha - 512.0**-alpha)
-    left = np.r_[max(1.0, law[0]), law, iota, 0.0]
-    rng = np.random.default_rng(seed)
-    steps = rng.normal(size=(n, len(left) - 1)) * np.sqrt(np.maximum(-np.diff(left), 0))
-    course = shift + np.cumsum(steps, axis=1)[:, : len(DEPTHS)]
-    rows = [
-        (task, s, int(c), v, shift + steps[s].sum())
-        for s in range(n)
-        for c, v in zip(DEPTHS, course[s], strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["task", "seed", "depth", "metric", "final"]).assign(group="lab")
 
 
 @pytest.fixture(scope="module")
 def made():
-    """A measured law, a noisy task, one with too few runs for a regime, one for anything, and a mixture."""
-    mixed = pd.concat(
-        [
-            generated("mixed", 15, 0.3, 0.5, 0.6, seed=4).assign(group="a"),
-            generated("mixed", 15, 0.3, 0.5, 0.6, seed=5, shift=9.0)
-            .assign(group="b")
-            .assign(seed=lambda f: f["seed"] + 15),
-        ]
-    )
-    parts = [
-        generated("law", 400, 0.1, 0.6, 0.9, seed=1),
-        generated("noisy", 60, 0.75, 0.5, 0.2, seed=2),
-        generated("few", 10, 0.3, 0.5, 0.6, seed=3),
-        generated("scarce", 3, 0.3, 0.5, 0.6, seed=3),
-        mixed,
-    ]
-    return fit(pd.concat(parts, ignore_index=True), resamples=100)
+    return example()
 
 
 @pytest.fixture(scope="module")
 def payload(made):
     return made.verdict().to_dict()
-
-
-class Reader(HTMLParser):
-    """Balance of tags, ids, links, attributes and text of a page."""
-
-    def __init__(self, page):
-        super().__init__(convert_charrefs=True)
-        self.open, self.tags, self.ids, self.links, self.attributes, self.text = [], [], [], [], [], []
-        self.feed(page)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [name for name, _ in attrs]
-        self.ids += [value for name, value in attrs if name == "id"]
-        self.links += [value for name, value in attrs if name in ("href", "src")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.text.append(data)
-
-    @property
-    def words(self):
-        return " ".join(" ".join(self.text).split())
-
-
-def valid(page):
-    """The page's reader, after the checks that hold for each page."""
-    assert page.startswith("<!DOCTYPE html>")
-    seen = Reader(page)
-    assert "script" not in seen.tags
-    assert not [name for name in seen.attributes if name.startswith("on")]
-    assert len(seen.ids) == len(set(seen.ids))
-    for link in seen.links:
-        assert link.startswith("data:image/") or link.removeprefix("#") in seen.ids, link
-    assert "url(" not in page
-    assert "@import" not in page
-    return seen
-
-
-def squeezed(text):
-    """Words without what layout puts between them."""
-    return " ".join(re.sub(r"(?m)^ +[-!>] ", " ", text).split())
-
-
-def shown(payload):
-    """The verdict's text at a width at which no line is broken, and the words of its page."""
-    return squeezed(terminal.plain(document(payload), 10_000)), valid(Verdict(payload).to_html()).words
 
 
 def facts(task):
@@ -185,6 +89,7 @@ def test_headlines_of_generated_runs_say_what_to_do(payload):
     assert pages["few"].headline.startswith("No regime is named, for want of runs.")
     assert pages["few"].alerts[0].remedy == "add 10 runs"
     assert pages["scarce"].headline == "Refused: 3 runs: a variance needs 5."
+    assert str(Verdict(payload).of("scarce")).count("a variance needs 5") == 1
     assert pages["mixed"].headline.startswith("Refused: mixed groups under one task: 2 groups")
     assert [pages[name].refused for name in ("law", "few", "scarce", "mixed")] == [False, False, True, True]
 
@@ -278,15 +183,6 @@ def test_names_and_reasons_of_others_run_nowhere(payload, name):
     text.encode("utf-8")
 
 
-def long_payload(payload, count):
-    measured = [t for t in payload["tasks"] if t["status"] == "verdict"]
-    tasks = []
-    for i in range(count):
-        task = copy.deepcopy(measured[i % len(measured)] if i % 5 else payload["tasks"][-1])
-        tasks.append(task | {"task": f"org.project/model-{i:02d}.lr{i * 1e-4:g}.batch{8 * i}"})
-    return {**payload, "tasks": tasks}
-
-
 def test_many_tasks_have_a_summary_with_anchors(payload):
     many = long_payload(payload, 25)
     page = Verdict(many).to_html()
@@ -329,178 +225,6 @@ def test_colours_in_a_terminal_only(payload):
     bare = re.sub(r"\x1b\[[\d;]*m", "", coloured.getvalue())
     assert [x.rstrip() for x in bare.splitlines()] == [x.rstrip() for x in plain.getvalue().splitlines()]
     assert plain.getvalue().isascii()
-
-
-def paths_of(value, here=()):
-    items = (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    )
-    for key, inner in items:
-        yield (*here, key)
-        yield from paths_of(inner, (*here, key))
-
-
-def strange(payload, chosen, junk):
-    """The payload with `junk` in the places `chosen`; deeper places first, so that all of them are there."""
-    bad = copy.deepcopy(payload)
-    for path in chosen:
-        inner = bad
-        for key in path[:-1]:
-            inner = inner[key] if isinstance(inner, list) or key in inner else {}
-        if isinstance(inner, dict) or (isinstance(inner, list) and path[-1] < len(inner)):
-            inner[path[-1]] = junk
-    return bad
-
-
-def taken(payload):
-    """(the verdict, "") or (None, why not)."""
-    try:
-        return Verdict(payload), ""
-    except InputError as error:
-        return None, str(error)
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(data=st.data())
-def test_nulls_anywhere_print_as_dashes_or_nothing(payload, data):
-    small = {**payload, "tasks": payload["tasks"][:3]}
-    places = [p for p in paths_of(small) if p[-1] != "task"]
-    chosen = data.draw(st.lists(st.sampled_from(places), min_size=1, max_size=60))
-    junk = data.draw(st.sampled_from([None, float("nan"), float("inf"), np.float64("nan")]))
-    one, error = taken(strange(small, sorted(chosen, key=len, reverse=True), junk))
-    if one is None:
-        assert "\n" not in error
-        return
-    json.loads(one.to_json(), parse_constant=lambda name: pytest.fail(name))
-    for text in (str(one), valid(one.to_html()).words):
-        assert not re.search(r"\b(nan|inf|infinity|none|null)\b", text.lower())
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(data=st.data())
-def test_any_payload_is_shown_or_refused_in_one_line(payload, data):
-    small = {**payload, "tasks": payload["tasks"][:3]}
-    chosen = data.draw(st.lists(st.sampled_from(list(paths_of(small))), min_size=1, max_size=6))
-    junk = data.draw(st.sampled_from([3, "x", True, [], {}, [1], [None], {"a": 1}, ["x"]]))
-    one, error = taken(strange(small, sorted(chosen, key=len, reverse=True), junk))
-    if one is None:
-        assert "\n" not in error
-        return
-    assert str(one)
-    valid(one.to_html())
-
-
-def test_nothing_but_a_name():
-    one = Verdict({"tasks": [{"task": "t", "status": "verdict"}]})
-    assert "Undecided" in str(one)
-    assert "Undecided" in valid(one.to_html()).words
-    assert str(Verdict({"tasks": []}))
-
-
-WORKFLOW = {
-    "task": "head",
-    "regime": "noise_dominant",
-    "meaning": "most stays open",
-    "in_words": "head is noise-dominant.",
-    "driving_proxy": {"proxy": "fork", "information": "state", "because": "forks were measured at 4 depths"},
-    "readings": [
-        {"reading": "bayes", "proxy": "fork", "information": "state", "regime": "noise_dominant",
-         "p_static_sufficient": 0.11, "p_dynamic_critical": 0.08, "p_noise_dominant": 0.81, "iota": 0.59,
-         "iota_low": 0.39, "iota_high": 1.03, "q": 0.06, "static_share": 0.87},
-    ],
-    "alpha": {"identified": True, "value": 0.5213, "low": 0.412, "high": 0.671, "because": None},
-    "L_int": {"value": 0.0047, "low": 0.0027, "high": 0.0062, "share_of_var_r": 0.698, "by_construction": False},
-    "intrinsic": [{"part": "target_sampling", "value": 0.002, "low": 0.001, "high": 0.003, "share_of_var_r": 0.299,
-                   "how": "binomial", "n": 64, "note": "a check"}],
-    "advice": [{"option": "seeds", "depths": "1 4 16 1024", "further_runs": 120.0, "steps": 7680.0, "recommended": True,
-                "alpha_width_now": 0.26, "alpha_width_then": 0.13, "note": "no estimator could have less"}],
-    "var_r": 0.00668,
-    "horizon": 1024,
-    "lack_of_fit_p": 0.244,
-    "onset": 1.0,
-    "c_star": [{"price": 0.2, "gamma": 2e-5, "lambda": 1.0, "c_star": 16.0, "low": 4.0, "high": 64.0,
-                "share_of_horizon": 0.015625, "corner": "interior", "break_even_runs": 227.8}],
-    "runs": 64,
-    "failure_rate": 0.031,
-    "gap_fork_residual": [{"depth": 4, "gap": 0.00134, "se": 0.000668, "last": 0.00401, "outputs": None, "fork": 0.00267}],
-    "identity": {"depths": [], "largest_z": 1.24, "holds": True},
-    "caveats": ["mind this"],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [
-        ({}, "At price 0.2 stop at step 16 of 1,024 and judge there."),
-        (
-            {"risk_at_c_star": 0.4, "risk_at_horizon": 0.39},
-            "there: 40% of R's variance is still open (at the end 39%).",
-        ),
-        (
-            {"low": 0.0, "high": 1024.0},
-            "do not settle how deep to probe: best guess step 16, any depth possible.",
-        ),
-        ({"c_star": 0.0, "low": 0.0, "high": 1023.0}, "best guess no probing, any depth possible."),
-        (
-            {"c_star": 0.0, "low": 0.0, "high": 64.0},
-            "probing does not pay: looking at part of a run costs more",
-        ),
-        ({"c_star": 1024.0, "low": 512.0, "high": 1024.0}, "At price 0.2 train to the end"),
-    ],
-)
-def test_what_to_do(given, told):
-    one = {**WORKFLOW, "c_star": [{**WORKFLOW["c_star"][0], **given}]}
-    headline = document(Verdict(one).to_dict()).pages[0].headline
-    assert headline.startswith("Noise-Dominant (probability 0.81): ")
-    assert told in headline
-
-
-def test_undecided_and_settled():
-    rows = [
-        {
-            **WORKFLOW["readings"][0],
-            "p_dynamic_critical": 0.62,
-            "p_noise_dominant": 0.378,
-            "p_static_sufficient": 0.002,
-        }
-    ]
-    one = Verdict({**WORKFLOW, "regime": "undecided", "readings": rows})
-    head = document(one.to_dict()).pages[0].headline
-    assert head.startswith(
-        "Undecided: the runs do not single out one regime (Dynamic-Critical 0.62, Noise-Dominant 0.38)."
-    )
-    flat = Verdict({**WORKFLOW, "meaning": MEANING["settled"]})
-    assert document(flat.to_dict()).pages[0].headline.startswith("Nothing to predict")
-
-
-def test_attributes_are_escaped():
-    made = el("a", "x", href='"><script>', aria_label="<b>'")
-    assert made == '<a href="&quot;&gt;&lt;script&gt;" aria-label="&lt;b&gt;&#x27;">x</a>'
-
-
-def test_verdict_of_the_workflow(tmp_path):
-    path = tmp_path / "verdict.json"
-    path.write_text(json.dumps(WORKFLOW))
-    text, page = shown(Verdict.read(path).to_dict())
-    told = [
-        "Noise-Dominant (probability 0.81)", "At price 0.2 stop at step 16 of 1,024", "0.521 (interval 0.412 to 0.671)",
-        "70% of Var R", "40% to 93%", "59%", "39% to 103%", "87% of Var R", "sampling of the target set", "30%",
-        "120 more at depths 1, 4, 16, 1,024, 7,680 steps to compute", "0.26 wide, would be 0.13 wide",
-        "16 (2%)", "4 to 64", "1,008 (98%)", "after: 228 runs", "3% of runs failed", "by the state", "60%", "40%", "20%",
-        "adds up to Var R", "1.24", "Mind this.", "p = 0.24",
-    ]  # fmt: skip
-    for fact in told:
-        assert fact in text, fact
-        assert fact in page, fact
-    assert "by outputs" not in text
-
-
-def test_task_whose_runs_failed(tmp_path):
-    lost = {"task": "t", "regime": "undecided", "in_words": "t is undecided: 90% of its runs failed.", "runs": 2,
-            "failure_rate": 0.9}  # fmt: skip
-    for text in shown(Verdict(lost).to_dict()):
-        assert "t is undecided: 90% of its runs failed." in text
-        assert "90% of runs failed" in text
 
 
 @pytest.mark.parametrize(

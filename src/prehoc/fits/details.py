@@ -88,19 +88,18 @@ def _limit(task: Task) -> str:
     limit, row = task.get("L_int") or {}, driving(task)
     if limit.get("by_construction"):
         return "0% of Var R, by construction: what is known at the end settles R."
-    var_r = task.get("var_r")
-    low, high = (say.ratio(limit.get(end), var_r) for end in ("low", "high"))
+    low, high = (say.ratio(limit.get(end), task.get("var_r")) for end in ("low", "high"))
     interval = say.span(low, high, say.share)
-    if say.known(limit.get("share_of_var_r")):
-        told = f"{open_share(task)} of Var R by the fitted law"
-        return say.sentence(told + (f" (interval {interval})" if interval != say.NONE else ""))
+    fitted = say.share(limit.get("share_of_var_r"))
+    told = f"{'no point' if fitted == say.NONE else fitted}" + (
+        f" ({interval})" if interval != say.NONE else ""
+    )
+    if not say.known(row.get("iota")):
+        return say.sentence(f"by the fitted law {told}") if fitted != say.NONE else "Not known."
     measured = say.span(row.get("iota_low"), row.get("iota_high"), say.share)
-    if say.known(row.get("iota")):
-        told = f"{say.share(row['iota'])} of Var R is open at the end"
-        told += f" (interval {measured})" if measured != say.NONE else ""
-        told += "; the law's own L_int has no point"
-        return say.sentence(told + (f" (interval {interval})" if interval != say.NONE else ""))
-    return "Not known."
+    words = f"{open_share(task)} of Var R is open at the end"
+    words += f" (interval {measured})" if measured != say.NONE else ""
+    return say.sentence(f"{words}; the fitted law gives {told}" if told != "no point" else words)
 
 
 def _law(law: Mapping[str, Any]) -> str:
@@ -126,15 +125,24 @@ def _depths(task: Task, explain: bool) -> list[Part]:
         interval = say.span(one.get("low"), one.get("high"), say.steps)
         rows.append((say.number(one.get("price")), stop_words(one), interval, saved, *left))
     made: list[Part] = [Grid("Where to stop, at each price", head, tuple(rows))]
-    return made + (list(depth_words(many)) if explain else []) + _under(stops)
+    return made + (list(depth_words(many)) if explain else []) + _under(task, stops)
 
 
-def _under(stops: Sequence[Mapping[str, Any]]) -> list[Part]:
+def _under(task: Task, stops: Sequence[Mapping[str, Any]]) -> list[Part]:
     """What is told of the stops beside the table."""
     made: list[Part] = []
     ends = {say.share(one.get("risk_at_horizon")) for one in stops} - {say.NONE}
-    if len(ends) == 1:
-        made.append(f"Training to T leaves {ends.pop()} of Var R open.")
+    if ends - {open_share(task)}:  # else it stands under `Intrinsic`
+        made.append(f"Training to T leaves {', '.join(sorted(ends))} of Var R open.")
+    first = (task.get("censoring") or {}).get("first_stop")
+    done = say.known(first) and any(
+        say.known(one.get("c_star")) and one["c_star"] >= first for one in stops
+    )
+    if done and (task.get("outcome") or {}).get("kind") == "to_target":
+        made.append(
+            f"From step {say.steps(first)} on, runs meet the target: part of what is known there is that "
+            "they are done."
+        )
     repaid = [one.get("break_even_runs") for one in stops]
     if any(say.known(one) for one in repaid):
         told = [f"{say.steps(math.ceil(one))} runs" if say.known(one) else "never" for one in repaid]

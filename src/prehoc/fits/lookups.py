@@ -38,13 +38,11 @@ def driving(task: Task) -> Mapping[str, Any]:
 
 
 def open_share(task: Task) -> str:
-    """The intrinsic share: the fitted L_int where it has a point, else what is open at T."""
-    limit = task.get("L_int") or {}
+    """The intrinsic share: what is open at T, else the fitted law's L_int, as shares of Var R."""
+    limit, open_ = task.get("L_int") or {}, driving(task).get("iota")
     if limit.get("by_construction"):
         return "0%"
-    if say.known(limit.get("share_of_var_r")):
-        return say.share(limit["share_of_var_r"])
-    return say.share(driving(task).get("iota"))
+    return say.share(open_ if say.known(open_) else limit.get("share_of_var_r"))
 
 
 def alpha_words(task: Task) -> str:
