@@ -90,7 +90,7 @@ def test_headlines_of_generated_runs_say_what_to_do(payload):
     assert pages["few"].alerts[0].remedy == "add 10 runs"
     assert pages["scarce"].headline == "Refused: 3 runs: a variance needs 5."
     assert str(Verdict(payload).of("scarce")).count("a variance needs 5") == 1
-    assert pages["mixed"].headline.startswith("Refused: mixed groups under one task: 2 groups")
+    assert pages["mixed"].headline.startswith("Refused: mixed groups under one task: 9")
     assert [pages[name].refused for name in ("law", "few", "scarce", "mixed")] == [False, False, True, True]
 
 

@@ -48,6 +48,8 @@ def _outcome(task: Task, explain: bool) -> list[Part]:
         made.append(Fact("Direction", say.sentence(f"{outcome['direction']} is better")))
     if say.known(task.get("runs")):
         runs = f"{say.steps(task['runs'])}"
+        if say.known(task.get("runs_read")) and task["runs_read"] != task["runs"]:
+            runs += f" of {say.steps(task['runs_read'])} read"
         lost = task.get("failure_rate")
         if say.known(lost) and lost > 0:
             runs += f"; {say.share(lost)} of runs failed and enter no variance"
@@ -59,6 +61,8 @@ def _outcome(task: Task, explain: bool) -> list[Part]:
         spread = (
             f"{say.number(var_r)}: R's standard deviation over the runs is {say.number(math.sqrt(var_r))}"
         )
+        mean = (task.get("outcome") or {}).get("mean")
+        spread += f", its mean {say.number(mean)}" if say.known(mean) else ""
         made.append(Fact("Var R", say.sentence(spread), say.VAR_R if explain else ""))
     return made
 
@@ -97,7 +101,13 @@ def _limit(task: Task) -> str:
     if not say.known(row.get("iota")):
         return say.sentence(f"by the fitted law {told}") if fitted != say.NONE else "Not known."
     measured = say.span(row.get("iota_low"), row.get("iota_high"), say.share)
-    words = f"{open_share(task)} of Var R is open at the end"
+    until = (task.get("censoring") or {}).get("open_until")
+    end = (
+        f"as long as nine runs in ten go on (to depth {say.steps(until)})"
+        if say.known(until)
+        else "at the end"
+    )
+    words = f"{open_share(task)} of Var R is open {end}"
     words += f" (interval {measured})" if measured != say.NONE else ""
     return say.sentence(f"{words}; the fitted law gives {told}" if told != "no point" else words)
 

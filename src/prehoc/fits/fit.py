@@ -230,7 +230,7 @@ def _tables(
 
 
 def _in_own_units(variance: pd.DataFrame, ready: Sequence[Ready]) -> pd.DataFrame:
-    """Where R has another unit than the metric: `metric` says so; run_to_run refers to its own last value."""
+    """Where R has another unit than the metric, `metric` says so; run_to_run refers to its own end."""
     made = variance.copy()
     for one in ready:
         if one.outcome is None or one.in_units_of_metric:
@@ -282,40 +282,32 @@ def _verdict(one: Ready, made: dict[str, pd.DataFrame], options: Options) -> dic
     )
     places = [r for r in base["readings"] if r["reading"] == "bayes"]
     at_end = judge.open_at_end(places[0] if places else None)
-    var_r, horizon = float(base["var_r"]), one.data.horizon
-    base["horizon"] = horizon
+    base["horizon"], base["runs_read"] = one.data.horizon, one.runs
+    said["outcome"] = said["outcome"] | {"mean": float(np.mean(one.data.outcome))}
+    base["caveats"] = [
+        c for c in base["caveats"] if not c.startswith("a risk was not measured, or is zero")
+    ]
     if one.data.settled is not None:
-        early = _before_the_first(made["variance"], one.data, known)
-        words = str(said["censoring"]["in_words"]) + str(early.pop("in_words"))
-        said["censoring"] |= early | {"in_words": words}
+        early = judge.while_open(places[0] if places else None, one.data)
+        words = f"{said['censoring']['in_words']} {early.pop('in_words')}".strip()
+        said["censoring"] = said["censoring"] | early | {"in_words": words}
+        at_end = 0.0
+        base["L_int"] = dict.fromkeys(base["L_int"], None) | {"by_construction": False}
         base["caveats"].append(
-            "a run is done when it has met its target: past the first such run the risk falls because runs "
-            "are done, not because they were foreseen"
+            "R is known once a run has met its target: past the first such run the risk falls because "
+            "runs are done, not because they were foreseen; the regime is judged where nine in ten go on"
         )
-    if one.data.settled is not None:
-        base["caveats"] = [
-            c for c in base["caveats"] if not c.startswith("a risk was not measured, or is zero")
-        ]
+    elif not one.data.target:
+        base["caveats"].append(
+            "R is the metric at T itself: L_int is the level that the fitted law comes to just before T"
+        )
     stops = base["c_star"]
     extra = {
         "law": judge.law(made["envelope"], one.task, proxy, known),
-        "saving": judge.savings(stops, made["c_star"], one.task, horizon, var_r, at_end),
+        "saving": judge.savings(stops, made["c_star"], one.data, at_end),
         "next": judge.further(base["advice"], base["runs"], FEW_RUNS),
     }
     return {"task": one.task, "status": "verdict"} | base | said | extra
-
-
-def _before_the_first(variance: pd.DataFrame, data: TaskData, information: str) -> dict[str, Any]:
-    """What the curves tell while all runs are still open: risk / Var R at the last such depth."""
-    rows = variance[(variance["task"] == data.task) & (variance["proxy"] == "residual")]
-    rows = rows[(rows["information"] == information) & (rows["depth"] > 0)]
-    rows = rows[rows["depth"] <= (data.first_stop or 0)].sort_values("depth")
-    if rows.empty:
-        words = " Nothing was measured before the first run had its outcome."
-        return {"open_until": data.first_stop, "risk_until_then": None, "in_words": words}
-    share, depth = float(rows["risk"].iloc[-1] / rows["var_r"].iloc[-1]), int(rows["depth"].iloc[-1])
-    words = f" As long as all runs are open (to depth {depth}), {share:.0%} of Var R is open at best."
-    return {"open_until": depth, "risk_until_then": share, "in_words": words}
 
 
 def _counts(aside: Sequence[SetAside]) -> list[dict[str, Any]]:

@@ -159,7 +159,7 @@ def _check_groups(ready: Ready, outcome: Outcome, options: Options) -> None:
     if test.mixed and options.groups == "refuse":
         raise RefusedError(
             ready.task,
-            f"mixed groups under one task: {test.in_words} Var R would be the difference between systems",
+            f"mixed groups under one task: {test.in_words.rstrip('.')}, and Var R would be theirs",
             "take each group as a task (--groups split), variances within groups (--groups within), or the "
             "mixture as it is (--groups pool)",
         )
