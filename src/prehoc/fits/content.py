@@ -83,7 +83,7 @@ def _footer(told: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _aside(one: Mapping[str, Any]) -> str:
     why = say.stopped(one.get("why") or "no reason told")
-    return f"Set aside: {say.steps(one.get('count'))} {say.text(one.get('what'), 'rows')}: {why}"
+    return f"Set aside: {say.counted(one.get('count'), say.text(one.get('what'), 'rows'))}: {why}"
 
 
 def _reading(tasks: Sequence[Task]) -> tuple[Fact, ...]:

@@ -68,7 +68,7 @@ def _outcome(task: Task, explain: bool) -> list[Part]:
 
 
 def _predictable(task: Task, explain: bool) -> list[Part]:
-    made: list[Part] = [Fact("Intrinsic", _limit(task), say.OPEN if explain else "")]
+    made: list[Part] = [Fact("Intrinsic", _limit(task), _what_is_open(task) if explain else "")]
     alpha = task.get("alpha") or {}
     interval = say.span(alpha.get("low"), alpha.get("high"))
     if alpha.get("identified"):
@@ -86,6 +86,11 @@ def _predictable(task: Task, explain: bool) -> list[Part]:
             fit += f", over depths from {say.steps(task['onset'])} on"
         made.append(Fact("Fit", say.sentence(fit)))
     return made
+
+
+def _what_is_open(task: Task) -> str:
+    until = (task.get("censoring") or {}).get("open_until")
+    return say.OPEN if not say.known(until) else say.OPEN_BEFORE
 
 
 def _limit(task: Task) -> str:
@@ -260,7 +265,7 @@ def _caveats(task: Task) -> list[str]:
 
 def _aside(task: Task) -> list[Part]:
     return [
-        f"{say.steps(one.get('count'))} {say.text(one.get('what'), 'rows')}: "
+        f"{say.counted(one.get('count'), say.text(one.get('what'), 'rows'))}: "
         + say.stopped(one.get("why") or "no reason told")
         for one in task.get("set_aside") or []
     ]

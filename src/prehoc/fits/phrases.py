@@ -46,6 +46,7 @@ PARTS = {
 # The half sentences that stand once beside a number.
 VAR_R = "how much R varies from run to run: all there is to predict"
 OPEN = "the share of Var R that stays open even when a run is watched to its end"
+OPEN_BEFORE = "the share of Var R that the curves do not foretell before runs are done"
 ALPHA = "how fast the uncertainty falls with depth c, as c^-alpha: larger is sooner"
 PRICE = "what one full run costs, as a share of what knowing its R beforehand is worth (0.2: a fifth)"
 C_STAR = "the depth at which to stop and judge: past it, steps cost more than they tell"
@@ -172,3 +173,9 @@ def sentence(text: Any) -> str:
     if first.isalpha() and first.islower() and first not in ("alpha", "run_to_run"):
         words = words[0].upper() + words[1:]
     return stopped(words)
+
+
+def counted(count: Any, what: str) -> str:
+    """A number of things: `1 row`, `1,200 rows`."""
+    plural = what if what.endswith("s") else f"{what}s"
+    return f"{steps(count)} {plural[:-1] if count == 1 else plural}"
