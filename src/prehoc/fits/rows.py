@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import itertools
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from prehoc.errors import InputError
+from prehoc.fits.raw import Raw, import_of, load
 from prehoc.tables import SPLITS
 
 KNOWN = ("task", "seed", "depth", "metric", "value", "final", "split", "group", "failure")
@@ -54,18 +51,6 @@ class Rows:
     names: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
-class _Raw:
-    """Columns of text with the place of each row, for messages."""
-
-    def __init__(self, source: str, columns: dict[str, list[Any]], lines: list[int], unit: str) -> None:
-        self.source, self.columns, self.unit = source, columns, unit
-        self.lines = np.array(lines, dtype=np.int64)
-        self.bad = np.zeros(len(lines), bool)
-
-    def place(self, i: int) -> str:
-        return f"{self.source}, {self.unit} {self.lines[i]}"
-
-
 def read_rows(
     source: str | Path | pd.DataFrame, *, metric: str | None = None, bad_rows: str = "stop"
 ) -> Rows:
@@ -79,9 +64,9 @@ def read_rows(
     """
     if bad_rows not in ("stop", "skip"):
         raise InputError(f"bad_rows must be stop or skip, not {bad_rows!r}")
-    raw, default_task = _load(source)
+    raw, default_task = load(source)
     columns, aside = _columns(raw)
-    told = {} if isinstance(source, pd.DataFrame) else _import_of(Path(source))
+    told = {} if isinstance(source, pd.DataFrame) else import_of(Path(source))
     aside += [
         SetAside(str(a["what"]), int(a["count"]), f"on import: {a['why']}")
         for a in told.get("set_aside", [])
@@ -105,91 +90,7 @@ def read_rows(
     return Rows(kept.drop(columns="row").reset_index(drop=True), raw.source, read, name, aside, names)
 
 
-def _import_of(path: Path) -> dict[str, Any]:
-    """What `prehoc import` recorded of this very file beside it; {} if it did not, or the file was changed.
-
-    MLPerf calls every metric eval_accuracy, losses too: that name says nothing.
-    """
-    try:
-        told = json.loads(path.with_suffix(".import.json").read_text())
-        same = told["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-        return dict(told) if same else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def _load(source: str | Path | pd.DataFrame) -> tuple[_Raw, str]:
-    if isinstance(source, pd.DataFrame):
-        return _of_frame(source, "the frame"), "task"
-    path = Path(source)
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give a CSV or Parquet file (prehoc import makes one)")
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    if path.suffix in (".parquet", ".pq"):
-        try:
-            frame = pd.read_parquet(path)
-        except Exception as error:  # pyarrow's own errors are many
-            raise InputError(f"{path}: cannot be read as Parquet ({str(error).splitlines()[0]})") from None
-        return _of_frame(frame, str(path)), path.stem
-    return _of_csv(path), path.stem
-
-
-def _of_frame(frame: pd.DataFrame, source: str) -> _Raw:
-    columns = {str(c): frame[c].tolist() for c in frame.columns}
-    if len(columns) < len(frame.columns):
-        raise InputError(f"{source}: two columns have the same name; rename one")
-    return _Raw(source, columns, list(range(1, len(frame) + 1)), "row")
-
-
-def _of_csv(path: Path) -> _Raw:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            first = stream.readline()
-            delimiter = max((",", ";", "\t"), key=first.count)
-            stream.seek(0)
-            return _parse(path, csv.reader(_without_nul(stream, path), delimiter=delimiter))
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
-        ) from None
-    except csv.Error as error:
-        raise InputError(f"{path}: cannot be read as CSV ({error})") from None
-
-
-def _without_nul(stream: Any, path: Path) -> Iterator[str]:
-    for number, line in enumerate(stream, start=1):
-        if "\0" in line:
-            raise InputError(
-                f"{path}, line {number}: holds a zero byte, so it is no text; give a CSV or Parquet file"
-            )
-        yield line
-
-
-def _parse(path: Path, reader: Any) -> _Raw:
-    header = next(reader, None)
-    if not header:
-        raise InputError(f"{path}: is empty; it needs a header line with task, seed, depth, metric")
-    names = [h.strip() for h in header]
-    twice = sorted({n for n in names if names.count(n) > 1})
-    if twice:
-        raise InputError(f"{path}, line 1: column(s) {twice} stand twice; rename one")
-    lines, rows = [], []
-    for row in reader:
-        if not any(cell.strip() for cell in row):
-            continue  # an empty line says nothing
-        if len(row) != len(names):
-            raise InputError(
-                f"{path}, line {reader.line_num}: {len(row)} fields where the header has {len(names)}; "
-                "the file may be cut off, or a text with a comma needs quotes"
-            )
-        lines.append(reader.line_num)
-        rows.append(row)
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
-    return _Raw(str(path), {n: list(c) for n, c in zip(names, columns, strict=True)}, lines, "line")
-
-
-def _columns(raw: _Raw) -> tuple[dict[str, list[Any]], list[SetAside]]:
+def _columns(raw: Raw) -> tuple[dict[str, list[Any]], list[SetAside]]:
     """The known columns by our names, and what is left out."""
     found: dict[str, str] = {}
     for name in raw.columns:
@@ -213,7 +114,7 @@ def _columns(raw: _Raw) -> tuple[dict[str, list[Any]], list[SetAside]]:
     return {ours: raw.columns[theirs] for ours, theirs in found.items()}, aside
 
 
-def _chosen_metric(raw: _Raw, columns: dict[str, list[Any]], metric: str | None) -> str:
+def _chosen_metric(raw: Raw, columns: dict[str, list[Any]], metric: str | None) -> str:
     names = list(dict.fromkeys(str(m).strip() for m in columns["metric"]))
     if metric is None:
         if len(names) != 1:
@@ -224,7 +125,7 @@ def _chosen_metric(raw: _Raw, columns: dict[str, list[Any]], metric: str | None)
     return metric
 
 
-def _keep_metric(raw: _Raw, columns: dict[str, list[Any]], name: str) -> list[SetAside]:
+def _keep_metric(raw: Raw, columns: dict[str, list[Any]], name: str) -> list[SetAside]:
     """Keep the rows of one metric (and of the splits that count), with their places."""
     keep = np.array([str(m).strip() == name for m in columns["metric"]])
     raw.lines, raw.bad = raw.lines[keep], raw.bad[keep]
@@ -243,7 +144,7 @@ def _is_null(cell: Any) -> bool:
     return isinstance(cell, str) and cell.strip().lower() in NULL
 
 
-def _fault(raw: _Raw, i: int, column: str, cell: Any, wanted: str, skip: bool) -> None:
+def _fault(raw: Raw, i: int, column: str, cell: Any, wanted: str, skip: bool) -> None:
     if not skip:
         raise InputError(
             f"{raw.place(i)}, column {column}: {cell!r} is not {wanted}; mend it, or set such rows aside "
@@ -252,7 +153,7 @@ def _fault(raw: _Raw, i: int, column: str, cell: Any, wanted: str, skip: bool) -
     raw.bad[i] = True
 
 
-def _numbers(raw: _Raw, cells: list[Any], column: str, skip: bool, aside: list[SetAside]) -> np.ndarray:
+def _numbers(raw: Raw, cells: list[Any], column: str, skip: bool, aside: list[SetAside]) -> np.ndarray:
     """Cells as numbers; empty ones, and infinities (counted), as nan; text is a fault."""
     made = np.full(len(cells), np.nan)
     endless = 0
@@ -275,7 +176,7 @@ def _numbers(raw: _Raw, cells: list[Any], column: str, skip: bool, aside: list[S
     return made
 
 
-def _whole(raw: _Raw, cells: list[Any], column: str, skip: bool) -> np.ndarray:
+def _whole(raw: Raw, cells: list[Any], column: str, skip: bool) -> np.ndarray:
     made = np.zeros(len(cells), np.int64)
     for i, cell in enumerate(cells):
         try:
@@ -290,7 +191,7 @@ def _whole(raw: _Raw, cells: list[Any], column: str, skip: bool) -> np.ndarray:
 
 
 def _typed(
-    raw: _Raw, columns: dict[str, list[Any]], default_task: str, skip: bool, aside: list[SetAside]
+    raw: Raw, columns: dict[str, list[Any]], default_task: str, skip: bool, aside: list[SetAside]
 ) -> pd.DataFrame:
     n = len(raw.lines)
 
@@ -325,7 +226,7 @@ def _typed(
     )
 
 
-def _seed_names(raw: _Raw, frame: pd.DataFrame, skip: bool) -> dict[str, dict[str, int]]:
+def _seed_names(raw: Raw, frame: pd.DataFrame, skip: bool) -> dict[str, dict[str, int]]:
     """Make `frame.seed` whole numbers; texts are numbered by task in their order, and told."""
     cells = ["" if _is_null(c) else str(c).strip() for c in frame["seed"]]
     empty = [i for i, c in enumerate(cells) if not c]
@@ -349,7 +250,7 @@ def _seed_names(raw: _Raw, frame: pd.DataFrame, skip: bool) -> dict[str, dict[st
     return names
 
 
-def _once(raw: _Raw, frame: pd.DataFrame, skip: bool, aside: list[SetAside]) -> pd.DataFrame:
+def _once(raw: Raw, frame: pd.DataFrame, skip: bool, aside: list[SetAside]) -> pd.DataFrame:
     """Each (task, seed, split, depth) once: the same value again is counted, another one is a fault."""
     key = ["task", "seed", "split", "depth"]
     twice = frame.duplicated(key, keep=False)
@@ -377,7 +278,7 @@ def _once(raw: _Raw, frame: pd.DataFrame, skip: bool, aside: list[SetAside]) -> 
     return kept
 
 
-def _a_run_has_one(raw: _Raw, frame: pd.DataFrame) -> pd.DataFrame:
+def _a_run_has_one(raw: Raw, frame: pd.DataFrame) -> pd.DataFrame:
     """A run has one group and one final value: what some of its rows say holds for all."""
     for column in ("group", "final"):
         told = frame[frame[column] != ""] if column == "group" else frame[frame[column].notna()]
