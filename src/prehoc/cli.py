@@ -21,6 +21,7 @@ from prehoc.commands import (  # noqa: F401
     fitting,
     project,
     sources,
+    status,
     training,
 )
 from prehoc.commands.app import app, log
