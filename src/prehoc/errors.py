@@ -32,5 +32,5 @@ def disk_full(path: str | Path, error: BaseException) -> DiskFullError | None:
         return None
     return DiskFullError(
         f"{path}: the disk, a quota or a limit on file sizes is full: nothing was left half written; make "
-        "space (or name another `store`) and run again, what is finished is kept"
+        "space there (or, for the store, name another) and run again: what is finished is kept"
     )
