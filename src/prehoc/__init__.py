@@ -1,8 +1,8 @@
 """prehoc: how predictable a fine-tune is, and how deep to probe before deciding.
 
-    import prehoc
-    fit = prehoc.fit("runs.csv")      # or a frame: columns task, seed, depth, metric
-    print(fit.verdict())
+import prehoc
+fit = prehoc.fit("runs.csv")      # or a frame: columns task, seed, depth, metric
+print(fit.verdict())
 """
 
 from importlib import import_module

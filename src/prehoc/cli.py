@@ -19,10 +19,12 @@ from prehoc.commands import (  # noqa: F401
     export,
     figure,
     fitting,
+    imports,
     project,
     sources,
     status,
     training,
+    verdict,
 )
 from prehoc.commands.app import app, log
 from prehoc.errors import InputError

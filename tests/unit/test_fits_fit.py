@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from own_runs import DEPTHS, HORIZON, falling, law, runs
 
 import prehoc
+from own_runs import DEPTHS, HORIZON, falling, law, runs
 from prehoc import tables
 from prehoc.errors import InputError
 from prehoc.risk import pipeline
@@ -95,12 +95,34 @@ def test_steps_to_target_are_judged_with_runs_that_are_done():
     assert said["outcome"]["kind"] == "to_target"
     assert said["censoring"]["kind"] == "target"
     assert said["censoring"]["target"] == pytest.approx(0.55, abs=0.02)
-    assert said["L_int"]["by_construction"]
-    assert said["regime"] == "dynamic_critical"
+    driven = next(r for r in said["readings"] if r["reading"] == "bayes")
+    assert said["censoring"]["risk_until_then"] == driven["iota"]
+    assert said["censoring"]["open_until"] < said["horizon"]
+    assert said["regime"] == "static_sufficient"  # a run tells its rate with its first values
+    assert {one["risk_at_horizon"] for one in said["saving"]} == {0.0}
+    assert all(0 <= one["runs_open"] <= 1 for one in said["saving"])
     assert set(fit.variance.loc[fit.variance["proxy"] == "residual", "metric"]) == {"steps to target"}
     own = fit.variance[fit.variance["proxy"] == "run_to_run"]
-    assert own["depth"].max() <= said["censoring"]["open_until"]
+    assert own["depth"].max() < said["censoring"]["first_stop"]
     assert np.allclose(own["var_r"], own.sort_values("depth")["risk"].iloc[-1])
+
+
+def test_steps_to_a_target_that_no_curve_foretells_are_noise_dominant():
+    rng = np.random.default_rng(9)
+    rows = []
+    for s in range(300):
+        for d in range(10, 210, 10):
+            met = d > 50 and rng.random() < 0.2
+            rows.append(("t", s, d, 1.0 + rng.random() if met else rng.random()))
+            if met:
+                break
+    said = verdict(
+        prehoc.fit(pd.DataFrame(rows, columns=["task", "seed", "depth", "metric"]), direction="higher")
+    )
+    assert said["outcome"]["kind"] == "to_target"
+    assert said["censoring"]["open_until"] == 50
+    assert said["censoring"]["risk_until_then"] == pytest.approx(1.0, abs=0.05)
+    assert said["regime"] == "noise_dominant"
 
 
 def refused(fit, what="task"):
@@ -212,3 +234,20 @@ def test_plots_are_figures_and_take_known_tasks(known):
         known.plot_decay(["x"])
     with pytest.raises(InputError, match="no task 'x'"):
         known.verdict("x")
+
+
+def test_a_final_value_in_another_unit_is_not_set_beside_the_metric():
+    frame = runs(n=60, seed=8)
+    same = prehoc.fit(frame)
+    assert set(same.variance["metric"]) == {"metric"}
+    assert "change" in set(same.variance["proxy"])
+    other = prehoc.fit(frame.assign(final=frame["final"] * 1e5))
+    own = other.variance[other.variance["proxy"] == "run_to_run"]
+    assert set(other.variance["proxy"]) == {"residual", "run_to_run"}
+    assert len(set(own["var_r"])) == 1
+    assert own["var_r"].iloc[0] == own.sort_values("depth")["risk"].iloc[-1]
+    shares = [
+        f.variance.loc[f.variance["proxy"] == "residual", "risk"] / f.variance["var_r"].max()
+        for f in (same, other)
+    ]
+    np.testing.assert_allclose(shares[0].dropna().to_numpy(), shares[1].dropna().to_numpy(), rtol=1e-6)

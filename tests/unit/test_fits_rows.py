@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from prehoc.errors import InputError
 from prehoc.fits.rows import read_rows
+from prehoc.logs.kinds import import_runs
+from prehoc.logs.run import Options
+from prehoc.logs.write import write as write_import
 
 GOOD = "task,seed,depth,metric\na,0,1,0.5\na,0,2,0.6\na,1,1,0.4\n"
 
@@ -171,3 +174,17 @@ def test_any_text_is_read_or_refused_in_a_line(tmp_path_factory, text):
         said = str(error)
     assert len(depths) or str(path) in said
     assert np.all(depths >= 0)
+
+
+def test_what_an_import_set_aside_is_told_of_that_very_file(tmp_path):
+    logs = tmp_path / "logs.csv"
+    logs.write_text("run,step,val_loss\n" + "".join(f"r{i},1,0.{i}\nr{i},1,0.{i}5\n" for i in range(1, 4)))
+    out = tmp_path / "runs.csv"
+    options = Options(columns={"seed": "run", "depth": "step", "metric": "val_loss"})
+    write_import(import_runs("csv", logs, options), out, "csv")
+    rows = read_rows(out)
+    assert rows.metric == "val_loss"
+    assert [(a.what, a.count) for a in rows.set_aside] == [("value", 3)]
+    assert rows.set_aside[0].why.startswith("on import: logged again")
+    out.write_text(out.read_text() + "logs,9,1,0.5\n")
+    assert read_rows(out).set_aside == []  # another file than the one that was imported

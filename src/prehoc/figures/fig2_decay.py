@@ -218,7 +218,9 @@ def _panel(axis: Axes, part: pd.DataFrame, members: list[str], span: tuple[float
                   zorder=6)  # fmt: skip
 
 
-def _render(frame: pd.DataFrame, column: str, groups: Mapping[str, Sequence[str]] | None) -> Figure:
+def _render(
+    frame: pd.DataFrame, column: str, groups: Mapping[str, Sequence[str]] | None, unit: str
+) -> Figure:
     with style.context(column) as wide:
         rows = grouped(frame, groups)
         if not rows or not (frame["kind"] == "point").any():
@@ -235,7 +237,7 @@ def _render(frame: pd.DataFrame, column: str, groups: Mapping[str, Sequence[str]
                 if i == 0:
                     axis.set_title(TITLES[panel] if beside else SHORT[panel], fontsize=style.BODY)
                 if i == len(rows) - 1 or not beside:
-                    axis.set_xlabel("depth $c$ (optimiser steps)")
+                    axis.set_xlabel(f"depth $c$ ({unit})")
                 axis.set_ylabel(f"{'$U(c)$' if panel == 'a' else '$L(c)$'} / Var $R$  (share)")
             key(layout.blank(made.add_axes(cells[i][2])), frame, name, members)
         footer(made, frame, 2 if not beside else (9 if wide > 6 else 4))
@@ -272,14 +274,15 @@ def draw(
     groups: Mapping[str, Sequence[str]] | None = None,
     shift: float | Mapping[str, float] = 0.5,
     column: str = "icml",
+    unit: str = "optimiser steps",
 ) -> Figure:
     """Draw Fig. 2 from the variance and envelope tables, and the truth table where there is one.
 
-    `tasks` picks and orders; `groups` (name to tasks) makes the rows; `column` sets the width.
-    Raises InputError for an unknown `column`.
+    `tasks` picks and orders; `groups` (name to tasks) makes the rows; `column` sets the width;
+    `unit` is what depths are counted in.  Raises InputError for an unknown `column`.
     """
     frame = collect(variance, envelope, truth, tasks=tasks, shift=shift)
-    return _render(frame, column, groups)
+    return _render(frame, column, groups, unit)
 
 
 def save(
@@ -294,8 +297,9 @@ def save(
     column: str = "icml",
     formats: Sequence[str] = ("pdf", "png"),
     name: str = NAME,
+    unit: str = "optimiser steps",
 ) -> list[Path]:
     """Write DIRECTORY/fig2_decay in each format with its CSV; return the paths."""
     style.check_formats(formats)
     frame = collect(variance, envelope, truth, tasks=tasks, shift=shift)
-    return style.save(_render(frame, column, groups), frame, directory, name, formats, column)
+    return style.save(_render(frame, column, groups, unit), frame, directory, name, formats, column)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from prehoc.fits.verdicts import Verdict
 
 _PROXIES = ("residual", "run_to_run", "change")
+_UNIT = "as logged"  # a log may count steps, samples or epochs
 _NAMES = ("variance", "envelope", "c_star", "regimes", "advice")
 
 
@@ -78,7 +79,7 @@ class Fit:
         from prehoc.figures import fig2_decay
 
         return fig2_decay.draw(
-            self._shown(), self.envelope, tasks=self._chosen(tasks), shift=0.0, column=column
+            self._shown(), self.envelope, tasks=self._chosen(tasks), shift=0.0, column=column, unit=_UNIT
         )
 
     def plot_phase(self, tasks: Sequence[str] | None = None, column: str = "icml") -> Figure:
@@ -114,7 +115,7 @@ class Fit:
             made.append(out / f"{name}.csv")
             tables.write(name, getattr(self, name), made[-1])
         look: dict[str, Any] = {"tasks": list(self.tasks), "column": column, "formats": tuple(formats)}
-        made += fig2_decay.save(out, self._shown(), self.envelope, shift=0.0, **look)
+        made += fig2_decay.save(out, self._shown(), self.envelope, shift=0.0, unit=_UNIT, **look)
         made += fig3_phase.save(out, self.regimes, self.envelope, self._shown(), **look)
         return made + self.verdict().save(out, decay=self.plot_decay, phase=self.plot_phase)
 
@@ -229,14 +230,14 @@ def _tables(
 
 
 def _in_own_units(variance: pd.DataFrame, ready: Sequence[Ready]) -> pd.DataFrame:
-    """Where R is a number of steps: `metric` says so, and run_to_run refers to its own last variance."""
+    """Where R has another unit than the metric, `metric` says so; run_to_run refers to its own end."""
     made = variance.copy()
     for one in ready:
-        if one.outcome is None or one.outcome.kind != "to_target":
+        if one.outcome is None or one.in_units_of_metric:
             continue
         here = made["task"] == one.task
         own = here & (made["proxy"] == "run_to_run")
-        made.loc[here & ~own, "metric"] = "steps to target"
+        made.loc[here & ~own, "metric"] = "steps to target" if one.outcome.kind == "to_target" else "final"
         made = made[~(here & (made["proxy"] == "change"))]
         last = made[own.reindex(made.index)].sort_values("depth")
         if len(last):
@@ -281,32 +282,32 @@ def _verdict(one: Ready, made: dict[str, pd.DataFrame], options: Options) -> dic
     )
     places = [r for r in base["readings"] if r["reading"] == "bayes"]
     at_end = judge.open_at_end(places[0] if places else None)
-    var_r, horizon = float(base["var_r"]), one.data.horizon
-    base["horizon"] = horizon
+    base["horizon"], base["runs_read"] = one.data.horizon, one.runs
+    said["outcome"] = said["outcome"] | {"mean": float(np.mean(one.data.outcome))}
+    base["caveats"] = [
+        c for c in base["caveats"] if not c.startswith("a risk was not measured, or is zero")
+    ]
     if one.data.settled is not None:
-        said["censoring"] |= _before_the_first(made["variance"], one.data, known)
+        early = judge.while_open(places[0] if places else None, one.data)
+        words = f"{said['censoring']['in_words']} {early.pop('in_words')}".strip()
+        said["censoring"] = said["censoring"] | early | {"in_words": words}
+        at_end = 0.0
+        base["L_int"] = dict.fromkeys(base["L_int"], None) | {"by_construction": False}
         base["caveats"].append(
-            "a run is done when it has met its target: past the first such run the risk falls because runs "
-            "are done, not because they were foreseen"
+            "R is known once a run has met its target: past the first such run the risk falls because "
+            "runs are done, not because they were foreseen; the regime is judged where nine in ten go on"
+        )
+    elif not one.data.target:
+        base["caveats"].append(
+            "R is the metric at T itself: L_int is the level that the fitted law comes to just before T"
         )
     stops = base["c_star"]
     extra = {
         "law": judge.law(made["envelope"], one.task, proxy, known),
-        "saving": judge.savings(stops, made["c_star"], one.task, horizon, var_r, at_end),
+        "saving": judge.savings(stops, made["c_star"], one.data, at_end),
         "next": judge.further(base["advice"], base["runs"], FEW_RUNS),
     }
     return {"task": one.task, "status": "verdict"} | base | said | extra
-
-
-def _before_the_first(variance: pd.DataFrame, data: TaskData, information: str) -> dict[str, Any]:
-    """What the curves tell while all runs are still open: risk / Var R at the last such depth."""
-    rows = variance[(variance["task"] == data.task) & (variance["proxy"] == "residual")]
-    rows = rows[(rows["information"] == information) & (rows["depth"] > 0)]
-    rows = rows[rows["depth"] <= (data.first_stop or 0)].sort_values("depth")
-    if rows.empty:
-        return {"open_until": data.first_stop, "risk_until_then": None}
-    share = float(rows["risk"].iloc[-1] / rows["var_r"].iloc[-1])
-    return {"open_until": int(rows["depth"].iloc[-1]), "risk_until_then": share}
 
 
 def _counts(aside: Sequence[SetAside]) -> list[dict[str, Any]]:

@@ -87,5 +87,5 @@ def compare(outcome: Array, names: Texts, seed: int = 0) -> GroupTest:
     other = components(drawn, group)
     shares = other[0] / np.maximum(other[0] + other[1], 1e-300)
     p = float((1 + (shares >= share * (1 - 1e-12)).sum()) / (1 + _PERMUTATIONS)) if share > 0 else 1.0
-    said = f"{len(labels)} groups: {share:.0%} of the variance of R lies between them (p = {p:.2g})."
+    said = f"{share:.0%} of the variance of R lies between the {len(labels)} groups (p = {p:.2g})."
     return GroupTest(len(labels), share, p, said)

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from prehoc.risk.data import TaskData
+from prehoc.risk.phase import last_open
 from prehoc.risk.verdict import clean
 
 LAWS = {
     "power": "a power law",
     "exponential": "an exponential",
-    "flat": "no decay at all (flat)",
+    "flat": "a flat line",
     "late": "a late reveal (a falling step, no smooth law)",
 }
 _REFUSED = 0.01  # the lack-of-fit level
@@ -33,6 +35,8 @@ def law(envelope: pd.DataFrame, task: str, proxy: str, information: str) -> dict
     p = float(rows.loc[rows["model"] == winner, "lack_of_fit_p"].iloc[0])
     fits = bool(not p < _REFUSED)
     words = f"Of the decay laws {LAWS[winner]} wins (AIC weight {weights[winner]:.2f})"
+    if winner == "flat":
+        words = f"No decay is seen: a flat line fits best (AIC weight {weights[winner]:.2f})"
     if not fits:
         words += f", though it does not fit either (lack of fit p = {p:.1g})"
     return {
@@ -47,16 +51,16 @@ def law(envelope: pd.DataFrame, task: str, proxy: str, information: str) -> dict
 def savings(
     stops: list[dict[str, Any]],
     c_star: pd.DataFrame,
-    task: str,
-    horizon: int,
-    var_r: float,
+    data: TaskData,
     at_end: float | None,
 ) -> list[dict[str, Any]]:
     """What stopping at c* saves against full training, at each price of the verdict's `c_star`.
 
-    Steps a run, their share of T, and the risk that is left there and at T as shares of Var R.
+    Steps a run, their share of T, the risk that is left there and at T as shares of Var R; and where R
+    is the number of steps to a target, the share of runs that have not met it at c*.
     """
-    rows = c_star[(c_star["task"] == task) & c_star["recommended"]]
+    horizon, var_r = data.horizon, data.var_r
+    rows = c_star[(c_star["task"] == data.task) & c_star["recommended"]]
     made = []
     for stop in stops:
         if stop["c_star"] is None:
@@ -65,10 +69,10 @@ def savings(
         c, saved = float(stop["c_star"]), horizon - float(stop["c_star"])
         left = clean((float(row["total_risk"]) - float(row["gamma"] * row["lambda"]) * c) / var_r)
         left = None if left is None else max(left, 0.0)
-        words = f"At price {stop['price']:.3g}, stop at {c:.4g} of {horizon} steps ({c / horizon:.0%})"
+        words = f"At price {stop['price']:.3g}, stop at {c:,.0f} of {horizon:,} steps ({c / horizon:.0%})"
         words = f"At price {stop['price']:.3g}, do not probe" if c <= 0 else words
         words = f"At price {stop['price']:.3g}, train to the end" if c >= horizon else words
-        words += f": saves {saved:.4g} steps a run ({saved / horizon:.0%})"
+        words += f": saves {saved:,.0f} steps a run ({saved / horizon:.0%})"
         if left is not None:
             words += f" and leaves {left:.0%} of Var R open"
             words += f", where full training leaves {at_end:.0%}" if at_end is not None else ""
@@ -82,6 +86,7 @@ def savings(
                 "share_saved": saved / horizon,
                 "risk_at_c_star": left,
                 "risk_at_horizon": at_end,
+                "runs_open": open_share(data, c),
                 "in_words": words + ".",
             }
         )
@@ -95,7 +100,6 @@ def further(advice: list[dict[str, Any]], runs: int, few: int) -> dict[str, Any]
         why = advice[0]["note"] if advice else "nothing was fitted"
         more = max(few - runs, 0) or None
         words = f"No number of seeds is named for alpha: {why}."
-        words += f" For a regime add {more} seeds." if more else ""
         return {"seeds": more, "depths": [], "in_words": words}
     one = chosen[0]
     depths = [int(d) for d in str(one["depths"]).split()]
@@ -105,13 +109,35 @@ def further(advice: list[dict[str, Any]], runs: int, few: int) -> dict[str, Any]
         if one["alpha_width_then"] is None or "not identified" in one["note"]
         else "to halve alpha's interval"
     )
-    seeds_told = f"{seeds} further seeds" if seeds else "no further seeds"
-    words = f"Next, {goal}: {seeds_told}, measured at depths {', '.join(map(str, depths))}"
+    seeds_told = f"{seeds:,} further seeds" if seeds else "no further seeds"
+    words = f"Next, {goal}: {seeds_told}, measured at depths {', '.join(f'{d:,}' for d in depths)}"
     steps = one["steps"]
     words += f" ({steps:,.0f} steps)." if steps else "."
     return {"seeds": seeds, "depths": depths, "in_words": words}
 
 
+def open_share(data: TaskData, depth: float) -> float | None:
+    """The share of runs that have not met their target at `depth`; None where R is no number of steps."""
+    if data.settled is None:
+        return None
+    return float((data.outcome > depth).mean())
+
+
 def open_at_end(place: Mapping[str, Any] | None) -> float | None:
     """L(T) as a share of Var R, from the driving curve's row of regimes."""
     return None if place is None else clean(place["iota"])
+
+
+def while_open(place: Mapping[str, Any] | None, data: TaskData) -> dict[str, Any]:
+    """What the curves tell as long as nine runs in ten are open: to which depth, and risk / Var R there."""
+    last = last_open(data)
+    share = None if place is None or last is None else clean(place["iota"])
+    if last is None or share is None:
+        return {
+            "open_until": None,
+            "risk_until_then": None,
+            "in_words": "No depth comes before most runs are done.",
+        }
+    depth = int(data.depth[last])
+    words = f"As long as nine runs in ten are going (to depth {depth:,}), {share:.0%} of Var R is open."
+    return {"open_until": depth, "risk_until_then": share, "in_words": words}

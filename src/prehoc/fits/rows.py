@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +81,12 @@ def read_rows(
         raise InputError(f"bad_rows must be stop or skip, not {bad_rows!r}")
     raw, default_task = _load(source)
     columns, aside = _columns(raw)
-    name = metric or ""
+    told = {} if isinstance(source, pd.DataFrame) else _import_of(Path(source))
+    aside += [
+        SetAside(str(a["what"]), int(a["count"]), f"on import: {a['why']}")
+        for a in told.get("set_aside", [])
+    ]
+    name = metric or ("" if told.get("kind") == "mlperf" else str(told.get("metric", "")))
     if "value" in columns:
         name = _chosen_metric(raw, columns, metric)
         aside += _keep_metric(raw, columns, name)
@@ -96,6 +103,19 @@ def read_rows(
     kept = _once(raw, kept, bad_rows == "skip", aside)
     kept = _a_run_has_one(raw, kept)
     return Rows(kept.drop(columns="row").reset_index(drop=True), raw.source, read, name, aside, names)
+
+
+def _import_of(path: Path) -> dict[str, Any]:
+    """What `prehoc import` recorded of this very file beside it; {} if it did not, or the file was changed.
+
+    MLPerf calls every metric eval_accuracy, losses too: that name says nothing.
+    """
+    try:
+        told = json.loads(path.with_suffix(".import.json").read_text())
+        same = told["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        return dict(told) if same else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _load(source: str | Path | pd.DataFrame) -> tuple[_Raw, str]:

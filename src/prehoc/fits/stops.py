@@ -74,7 +74,7 @@ def _why(curves: Curves, direction: str) -> Stops:
         return Stops("none", "Every run that did not fail was measured to the last depth.", early, none)
     first = int(curves.depth[last[early].min()])
     n, count = int(whole.sum()), int(early.sum())
-    told = f"{count} of {n} runs end before depth {curves.depth[end]}, the first at {first}"
+    told = f"{count} of {n} runs end before depth {curves.depth[end]:,}, the first at {first:,}"
     found = _target(curves, direction, whole, early)
     if found is not None:
         value, span = found

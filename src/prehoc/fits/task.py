@@ -70,6 +70,18 @@ class Ready:
     said: dict[str, Any] = field(default_factory=dict)
     direction: str = ""
 
+    @property
+    def in_units_of_metric(self) -> bool:
+        """Whether R may be set beside the metric: a final value must lie near what the metric took."""
+        if self.outcome is None or self.outcome.kind == "to_target":
+            return False
+        seen = self.outcome.curves.value[np.isfinite(self.outcome.curves.value)]
+        if self.outcome.kind != "final" or not seen.size:
+            return True
+        low, high = float(seen.min()), float(seen.max())
+        r = float(np.nanmedian(self.outcome.value))
+        return low - (high - low) <= r <= high + (high - low)
+
     def refuse(self, what: str, why: str, remedy: str) -> None:
         """Note that the data do not carry `what`."""
         self.refused.append({"what": what, "why": why, "remedy": remedy})
@@ -147,7 +159,7 @@ def _check_groups(ready: Ready, outcome: Outcome, options: Options) -> None:
     if test.mixed and options.groups == "refuse":
         raise RefusedError(
             ready.task,
-            f"mixed groups under one task: {test.in_words} Var R would be the difference between systems",
+            f"mixed groups under one task: {test.in_words.rstrip('.')}, and Var R would be theirs",
             "take each group as a task (--groups split), variances within groups (--groups within), or the "
             "mixture as it is (--groups pool)",
         )

@@ -23,6 +23,7 @@ from prehoc.risk.profile import ALPHA_BOUNDS, power_basis, power_scale, project
 Array = NDArray[np.float64]
 
 _EDGE = 1.001
+_NEARLY = 0.95  # of the width: a bound this near says nothing
 _MOST = 100  # times the runs there are, beyond which no number is named
 
 
@@ -199,6 +200,14 @@ def advise(fit: EnvelopeFit, present: Present, *, new_depths: int = 2, grid: int
             f"{unseen_fall(fit):.0%} of it"
         )
         return [Advice("seeds", here, nan, nan, now, nan, False, note)]
+    if fit.alpha_low <= ALPHA_BOUNDS[0] and fit.alpha_high >= ALPHA_BOUNDS[1] and at_alpha(fit) is not fit:
+        what = "trunks" if present.forked else "runs"
+        note = (
+            f"alpha is not identified ({fit.reason}), nor is there one to aim at; {present.runs} "
+            f"{what} would not show a fall of under {unseen_fall(fit):.0%} of the risk: measure where it "
+            f"falls, or double the {what}"
+        )
+        return [Advice("seeds", here, nan, nan, now, nan, False, note)]
     law = at_alpha(fit)
     z = 2 * float(norm.ppf(0.5 + fit.confidence / 2))
     present_sd = alpha_sd(law, list(fit.depth), present.forked)
@@ -237,7 +246,8 @@ def advise(fit: EnvelopeFit, present: Present, *, new_depths: int = 2, grid: int
         if new:
             notes.append(_where(new, present))
         loss = alpha_sd(law, depths, present.forked, bound=True) / sd
-        notes.append(f"no estimator could have under {loss:.0%} of this width")
+        if loss < _NEARLY:
+            notes.append(f"the best estimator there could be would have {loss:.0%} of this width")
         steps = steps_for(fit, present, depths, further)
         listed = tuple(int(c) for c in depths)
         options.append(Advice(option, listed, further, steps, now, then, False, "; ".join(notes)))

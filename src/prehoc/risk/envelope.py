@@ -195,10 +195,14 @@ def _why_not(depths: int, k: float, low: float, high: float) -> str:
         return f"{depths} depths were measured and at least {MIN_DEPTHS} are needed"
     if k <= 0:
         return "the risk does not fall with depth"
-    ends = [n for n, hit in (("lower", low <= ALPHA_BOUNDS[0]), ("upper", high >= ALPHA_BOUNDS[1]))
-            if hit]  # fmt: skip
-    if ends:
-        return f"the interval of alpha reaches the {' and '.join(ends)} bound of {ALPHA_BOUNDS}"
+    open_below, open_above = low <= ALPHA_BOUNDS[0], high >= ALPHA_BOUNDS[1]
+    if open_below and open_above:
+        low, high = ALPHA_BOUNDS
+        return f"any alpha from {low:g} to {high:g}, the range tried, agrees with the runs"
+    if open_below:
+        return f"alphas down to {ALPHA_BOUNDS[0]:g}, the lowest tried, agree with the runs"
+    if open_above:
+        return f"alphas up to {ALPHA_BOUNDS[1]:g}, the highest tried, agree with the runs"
     return ""
 
 

@@ -30,6 +30,8 @@ from prehoc.risk.resample import resampled, resampled_base, resampled_counts
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
+_DONE = 0.1  # the share of runs that may have met their target where the regime is judged
+
 
 def _sample(
     data: TaskData,
@@ -44,8 +46,10 @@ def _sample(
     depth = curve.depth.astype(float)
     spot = max(shallow * data.horizon, depth[first])
     start = np.array([interpolate(depth, u, spot) for u in risks])
-    known = data.settled is not None and curve.proxy == "residual"  # at T every run has its R
-    if known or (curve.proxy == "fork" and noiseless_forks(data)):
+    until = last_open(data) if curve.proxy == "residual" else None
+    if until is not None:  # past it the risk falls because runs are done: at T it is 0 by construction
+        last = risks[:, int(np.searchsorted(curve.depth, data.depth[until]))]
+    elif curve.proxy == "fork" and noiseless_forks(data):
         last = np.zeros(len(risks))
     elif depth[-1] == data.horizon:
         last = risks[:, -1]
@@ -53,6 +57,18 @@ def _sample(
         last = _extrapolated(depth, risks, curve, data.horizon, shift)
     var_r = risks[:, first] if curve.proxy == "run_to_run" else base[:, 0]
     return Sample(var_r, start, last, base[:, 1], base[:, 2])
+
+
+def last_open(data: TaskData) -> int | None:
+    """Where R is the steps to a target: the index of the last depth at which nine runs in ten are open.
+
+    The regime is judged there, as a run that has met its target leaves nothing to predict.  None where R
+    is no such number, or no depth is that early.
+    """
+    if data.settled is None:
+        return None
+    early = np.flatnonzero(data.settled.mean(axis=0) <= _DONE)
+    return int(early[-1]) if early.size else None
 
 
 def _extrapolated(depth: Array, risks: Array, curve: Curve, horizon: int, shift: float) -> Array:

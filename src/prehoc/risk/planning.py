@@ -92,7 +92,10 @@ def _options(
         return [Advice("depths", depths, 0.0, nan, nan, nan, True, note)]
     if not np.isfinite(found.depth):
         p = found.whole.lack_of_fit_p
-        note = f"no power law fits (lack of fit p = {p:.2g}): more seeds make that surer, and give no alpha"
+        note = (
+            f"no power law fits (lack of fit p = {p:.2g}), so there is no alpha to find: c* is read off "
+            "the measured curve, and more depths where that falls say it more finely"
+        )
         width = found.fit.alpha_high - found.fit.alpha_low
         return [Advice("seeds", seen, nan, nan, width, nan, False, note)]
     return advise(found.fit, present, new_depths=new, grid=grid)

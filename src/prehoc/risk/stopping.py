@@ -78,11 +78,12 @@ def closed_form(fit: EnvelopeFit, rate: float, drift: Drift | None = None) -> De
     return Decision("closed_form", c, low, high, corner_of(c, fit.horizon), total)
 
 
-def _steps(horizon: float) -> Array:
-    last = int(horizon)
+def _steps(fit: EnvelopeFit) -> Array:
+    """All whole steps up to the horizon; of a very deep one a log grid, and the measured depths."""
+    last = int(fit.horizon)
     if last <= _EXACT_GRID:
         return np.arange(1, last + 1, dtype=float)
-    return np.unique(np.round(np.geomspace(1, last, _EXACT_GRID)))
+    return np.union1d(np.round(np.geomspace(1, last, _EXACT_GRID)), fit.depth)
 
 
 def argmin(
@@ -178,7 +179,7 @@ def guarded(
         found = argmin(fit, rate, var_r, var_r_se, drift)
         return Decision("guarded", *list(vars(found).values())[1:])
     _check_rate(rate)
-    steps = _steps(fit.horizon)
+    steps = _steps(fit)
     steps = steps[(steps >= fit.depth[0]) & (steps <= fit.depth[-1])]
     curve = curve_isotonic(fit, steps)
     spot = np.searchsorted(np.log(fit.depth), np.log(steps), side="right") - 1
@@ -226,7 +227,7 @@ def depth_for_share(fit: EnvelopeFit, share: float, *, level: float = GUARD_LEVE
     """
     if not 0 < share <= 1:
         raise InputError(f"a share must lie in (0, 1], not {share}")
-    steps = _steps(fit.horizon)
+    steps = _steps(fit)
     steps = steps[steps >= fit.depth[0]]
     curve = curve_isotonic(fit, steps) if _needs_guard(fit, level) else fit.mu(steps)
     top, bottom = curve[0], curve[-1]

@@ -75,7 +75,7 @@ def verdict(
         "by_construction": False,
         "fitted": clean(fit.get("L_int")),
     }
-    if drives and drives[0]["iota"] == 0.0:  # exactly: forks at T do not vary, or all runs met their target
+    if proxy == "fork" and drives and drives[0]["iota"] == 0.0:
         limit |= dict.fromkeys(("value", "low", "high", "share_of_var_r"), 0.0)
         limit["by_construction"] = True
     return {
@@ -84,7 +84,7 @@ def verdict(
         "meaning": meaning,
         "in_words": " ".join(
             [
-                words(task, regime, alpha, limit, stops, horizon, meaning, proxy),
+                words(task, regime, alpha, limit, stops, horizon, meaning),
                 *([] if split is None else [intrinsic_words(split, task)]),
                 *remarks(readings, proxy, regime, here),
                 *([] if plans is None else [advice_words(plans, task)]),
@@ -141,7 +141,9 @@ def _alpha(fit: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reason(note: str) -> str:
-    parts = [p for p in note.split("; ") if not p.startswith(("AIC weight", NOTE, "later depths"))]
+    parts = [
+        p for p in note.split("; ") if not p.startswith(("AIC weight", NOTE, "later depths", "fitted from"))
+    ]
     return "; ".join(p.removeprefix("not identified: ") for p in parts)
 
 

@@ -43,8 +43,8 @@ def caveats(here: pd.DataFrame, horizon: Any, information: str) -> list[str]:
     ]
     if information != "state":
         notes.append(
-            f"the residual is what a linear predictor with {information} information leaves open: "
-            "an upper bound on L(c)"
+            "the residual is what a linear predictor leaves open that sees "
+            f"{_SEEN.get(information, information)}: an upper bound on L(c)"
         )
     shown = {("residual", "last" if information == "state" else information), ("fork", "state")}
     pairs = [p in shown for p in zip(here["proxy"], here["information"], strict=True)]
@@ -91,7 +91,7 @@ def _known(stop: dict[str, Any]) -> bool:
 
 def words(
     task: str, regime: str, alpha: dict[str, Any], limit: dict[str, Any],
-    stops: list[dict[str, Any]], horizon: Any, meaning: str, proxy: str = "fork",
+    stops: list[dict[str, Any]], horizon: Any, meaning: str,
 ) -> str:  # fmt: skip
     """The verdict in sentences: regime, alpha, L_int, and c* at the middle price."""
     parts = [f"{task} is {regime.replace('_', '-')}: {meaning}."]
@@ -100,12 +100,7 @@ def words(
     else:
         parts.append(f"alpha is not identified ({alpha['because']}).")
     if limit["by_construction"]:
-        why = (
-            "R is a function of the final state"
-            if proxy == "fork"
-            else "a run that has met its target has its R"
-        )
-        parts.append(f"L_int = 0 by construction: {why}.")
+        parts.append("L_int = 0 by construction: R is a function of the final state.")
     elif limit["share_of_var_r"] is not None:
         parts.append(f"L_int = {limit['value']:.3g}, {limit['share_of_var_r']:.0%} of Var R.")
     if stops:
