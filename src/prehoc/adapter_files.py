@@ -24,6 +24,7 @@ from prehoc.tasks.machine import Machine
 from prehoc.tasks.problem import Theta
 from prehoc.training import checkpoint
 from prehoc.training.bank import Bank
+from prehoc.training.places import banks, depth_of
 from prehoc.training.problems import Setting, build
 from prehoc.training.width import settled
 
@@ -68,14 +69,17 @@ def run_state(
     """
     config = settled(config, machine)
     base = checkpoint.folder(config, setting.weights, checkpoint.protocol(machine))
-    state = checkpoint.find(base, [seed], depth)
+    bank = Bank(setting.problem.parameters, 1, config["optimiser"])
+    state = checkpoint.find(base, [seed], depth, bank.state())
     if state is not None:
-        bank = Bank(setting.problem.parameters, 1, config["optimiser"])
         bank.load(state)
         return {k: v.detach()[0].cpu() for k, v in bank.theta.items()}, int(state["failed_at"][0])
-    folders = [folder for first, count, folder in checkpoint.banks(base) if first <= seed < first + count]
-    files = [path.stem for folder in folders for path in folder.glob("depth_*.safetensors")]
-    kept = {int(name.removeprefix("depth_")) for name in files}
+    folders = [folder for first, count, folder in banks(base) if first <= seed < first + count]
+    files = [path for folder in folders for path in folder.glob("depth_*.safetensors")]
+    kept = {depth_of(path) for path in files}
+    if depth in kept:
+        broken = next(path for path in files if depth_of(path) == depth)
+        raise InputError(f"{broken}: broken; train its runs again: that sets it aside and goes on")
     have = f"there are depths {', '.join(map(str, sorted(kept)))}" if kept else "the run was not trained"
     raise InputError(
         f"--seed {seed}, --depth {depth}: no checkpoint in {config['store']}: {have}; name another "

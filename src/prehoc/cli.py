@@ -22,11 +22,26 @@ from prehoc.commands import (  # noqa: F401
     imports,
     project,
     sources,
+    status,
     training,
     verdict,
 )
 from prehoc.commands.app import app, log
 from prehoc.errors import InputError
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that says once, in one line, that it can't be written: a full disk is no traceback."""
+
+    said = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self.said:
+            self.said = True
+            print(f"prehoc: {self.baseFilename}: {error.strerror}; the log stands here", file=sys.stderr)
 
 
 def _version(asked: bool) -> None:
@@ -49,7 +64,7 @@ def _common(
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log_file, mode="w"))
+        handlers.append(_LogFile(log_file, mode="w"))
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
     log.setLevel(logging.INFO)  # our own progress; libraries speak up from warnings on
 

@@ -39,6 +39,11 @@ def training_jobs(project):
     return found
 
 
+def logs(project):
+    """What the training jobs' logs say."""
+    return "".join(p.read_text() for p in project.folder.glob("results/logs/train/*.log"))
+
+
 def settle(project):
     """Wait until no job of a killed workflow is left."""
     while training_jobs(project):
@@ -81,6 +86,29 @@ def test_training_job_killed(finished, tmp_path):
     assert process.wait() != 0
     assert "Error in rule train" in process.stderr.read()
     project.run("all", *CI)
+    assert_same(project, finished)
+
+
+def test_started_again_while_jobs_of_a_killed_workflow_live_on(finished, tmp_path):
+    """The second writer of a shard waits for the first, and goes on from what it left."""
+    project = copy_project(tmp_path / "project")
+    process = project.start("all", *CI, "--quiet", "all", start_new_session=True)
+    wait_for(lambda: checkpoints(project, 4)() and training_jobs(project), process)
+    lived_on = training_jobs(project)
+    for number in lived_on:  # they stand still, so that the second workflow meets them for certain
+        os.kill(number, signal.SIGSTOP)
+    locked = list(project.folder.glob(".prehoc/checkpoints/*/*/locks/*.lock"))
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    project.run("--unlock", *CI)
+    again = project.start("all", *CI, "--quiet", "host")
+    if locked:
+        wait_for(lambda: "waiting for" in logs(project), again)
+    for number in lived_on:
+        os.kill(number, signal.SIGCONT)
+    said = again.communicate()[1]
+    assert again.returncode == 0, said[-3000:]
+    settle(project)
     assert_same(project, finished)
 
 

@@ -101,6 +101,11 @@ def test_another_device_makes_no_result_stale(finished):
     assert finished.plan("all", *CI, "--config", "device=cpu") == {PROVENANCE}
 
 
+def test_another_patience_makes_no_result_stale(finished):
+    change = "lock={heartbeat: 5, stale: 60, longest: 10}"
+    assert finished.plan("all", *CI, "--config", change) == {PROVENANCE}
+
+
 def test_a_figure_style_runs_figures(finished):
     jobs = finished.plan("figures", *CI, "--config", "figures={column: neurips}")
     assert jobs == FIGURES | {PROVENANCE}

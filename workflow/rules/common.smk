@@ -17,7 +17,7 @@ from prehoc.config import (
     source_digest,
     stage_config,
 )
-from prehoc.errors import InputError
+from prehoc.errors import InputError, disk_full
 from prehoc.preflight import preflight
 from prehoc.synthetic.instances import INSTANCES
 
@@ -65,10 +65,14 @@ def written(path, payload):
     """`path`, holding `payload` as JSON; the name carries its digest, so a file never changes."""
     target = Path(path)
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(payload, indent=1) + "\n")
-        temporary.replace(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(payload, indent=1) + "\n")
+            temporary.replace(target)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            sys.exit(f"prehoc: {disk_full(target, error) or error}")
     return path
 
 

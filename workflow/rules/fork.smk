@@ -18,6 +18,7 @@ rule fork:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         device=CONFIG.device,  # a resource, as a param of another value would re-run the job
+        lock=CONFIG.lock.text(),  # likewise
     params:
         source=source_digest("fork"),
         depths=lambda wildcards: [f"--depth {d}" for d in wildcards.depths.split("-")],
@@ -26,4 +27,4 @@ rule fork:
     shell:
         "prehoc --log {log} fork --config {input.config} {params.depths}"
         " --out {output.forks} --engine {output.engine} --device {resources.device}"
-        " --threads {threads}"
+        " --threads {threads} --lock {resources.lock}"

@@ -20,6 +20,7 @@ rule train:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         device=CONFIG.device,  # a resource, as a param of another value would re-run the job
+        lock=CONFIG.lock.text(),  # likewise
     params:
         source=source_digest("train"),
         first=lambda wildcards: int(wildcards.first),
@@ -30,6 +31,7 @@ rule train:
         "prehoc --log {log} train --config {input.config} --first {params.first}"
         " --end {params.end} --runs {output.runs} --draws {output.draws} --outputs {output.outputs}"
         " --engine {output.engine} --device {resources.device} --threads {threads}"
+        " --lock {resources.lock}"
 
 
 rule simulate:

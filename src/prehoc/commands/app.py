@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,6 +33,23 @@ def named_task(task: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"task {task}: {error}") from error
+
+
+@contextlib.contextmanager
+def ends_on_sigterm() -> Iterator[None]:
+    """Within the block SIGTERM (scancel, a time limit) ends the job in order, with exit code 143."""
+
+    def end(number: int, frame: object) -> None:
+        log.error(
+            "prehoc: stopped by SIGTERM; finished depths are kept: run again, and it goes on from there"
+        )
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Stage(dict[str, Any]):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prehoc.commands.app import Out, StageFile, app, log, named_task, read_stage
+from prehoc.commands.app import Out, StageFile, app, ends_on_sigterm, log, named_task, read_stage
 from prehoc.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
 EngineFile = Annotated[Path | None, typer.Option(help="JSON to write: what computed the runs")]
+LockTimes = Annotated[
+    str | None,
+    typer.Option(help="seconds HEARTBEAT,STALE,LONGEST: see `lock` in docs/config.md", metavar="H,S,L"),
+]
 
 
 def _threads(count: int) -> None:
@@ -88,6 +92,7 @@ def train(
     engine: EngineFile = None,
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1)] = 1,
+    lock: LockTimes = None,
 ) -> None:
     """Train one shard of seeds through all depths; resumes from the store's checkpoints."""
     import pandas as pd
@@ -97,14 +102,15 @@ def train(
     _threads(threads)
     from prehoc.tasks.population import draws_frame
     from prehoc.training.engine import Engine
+    from prehoc.training.lock import Times
     from prehoc.training.loop import train as train_runs
     from prehoc.training.outputs import Part, outputs_frame
 
-    stage = read_stage(config)
+    stage, times = read_stage(config), Times.parse(lock) if lock else None
     said: list[Part] = []
     setting = _setting(stage, device)
-    with named_task(stage["task"]):
-        used = Engine(stage, setting, end - first, log.info)
+    with named_task(stage["task"]), ends_on_sigterm():
+        used = Engine(stage, setting, end - first, log.info, times)
         records, drawn = train_runs(stage, setting, range(first, end), log.info, said, used)
     log.info(f"{stage['task']}: {used.cost()}")
     columns = ["seed", "depth", "split", "metric", "value", "failure"]
@@ -125,6 +131,7 @@ def fork(
     engine: EngineFile = None,
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1)] = 1,
+    lock: LockTimes = None,
 ) -> None:
     """Continue trunks from given depths to the horizon with fresh randomness; write the forks table."""
     import pandas as pd
@@ -134,11 +141,13 @@ def fork(
     _threads(threads)
     from prehoc.training.engine import Engine
     from prehoc.training.forks import fork as fork_runs
+    from prehoc.training.lock import Times
 
-    stage = read_stage(config)
+    stage, times = read_stage(config), Times.parse(lock) if lock else None
     setting = _setting(stage, device)
-    with named_task(stage["task"]):
-        used = Engine(stage, setting, stage["forks"]["trunks"] * stage["forks"]["per_trunk"], log.info)
+    with named_task(stage["task"]), ends_on_sigterm():
+        count = stage["forks"]["trunks"] * stage["forks"]["per_trunk"]
+        used = Engine(stage, setting, count, log.info, times)
         records = [row for d in depth for row in fork_runs(stage, setting, d, log.info, used)]
     log.info(f"{stage['task']}: {used.cost()}")
     frame = pd.DataFrame(records, columns=["seed", "depth", "fork", "metric", "value"])

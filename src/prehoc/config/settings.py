@@ -164,6 +164,24 @@ class Sources(Block):
         return value
 
 
+class Lock(Block):
+    """How long jobs wait for one another's runs, in seconds; part of no stage's identity."""
+
+    heartbeat: Positive = Field(description="between a training job's signs of life")
+    stale: Positive = Field(description="without a sign of life, until a job is taken for gone")
+    longest: Annotated[float, Field(ge=0)] = Field(description="that a job waits for another's runs")
+
+    @model_validator(mode="after")
+    def _lives(self) -> Lock:
+        if self.stale < 3 * self.heartbeat:
+            raise ValueError(f"stale {self.stale:g} is under three heartbeats; a busy job would look gone")
+        return self
+
+    def text(self) -> str:
+        """As the option --lock of prehoc train and fork takes it."""
+        return f"{self.heartbeat:g},{self.stale:g},{self.longest:g}"
+
+
 class Config(Block):
     """The whole config, tasks resolved."""
 
@@ -172,6 +190,7 @@ class Config(Block):
     only: list[str] | None = Field(description="names of the tasks to run; null: all enabled ones")
     store: str
     device: str = Field(pattern=DEVICES, description="auto: a CUDA GPU if there is one, or the CPU")
+    lock: Lock
     defaults: dict[str, dict[str, Any]]
     tasks: dict[str, Task]
     risk: Risk

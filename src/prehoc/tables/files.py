@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from prehoc.errors import InputError
+from prehoc.errors import InputError, disk_full
 from prehoc.tables.exact import EXACT
 from prehoc.tables.results import RESULTS
 
@@ -78,13 +78,17 @@ def empty(name: str) -> pd.DataFrame:
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`."""
+    """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`.
+
+    Raises DiskFullError, naming `path`, where there is no space for it; `path` is then as it was.
+    """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
@@ -92,8 +96,14 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(target)
+    except Exception as error:
+        full = disk_full(target, error)
+        if full is None:
+            raise
+        raise full from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def write(name: str, frame: pd.DataFrame, path: str | Path) -> None:

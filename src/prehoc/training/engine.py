@@ -13,6 +13,7 @@ import torch
 from prehoc.errors import InputError
 from prehoc.provenance import processor
 from prehoc.tasks.machine import Machine, bf16_units
+from prehoc.training.lock import Times
 from prehoc.training.problems import Setting
 from prehoc.training.width import MIN_WIDTH, choose
 
@@ -30,9 +31,17 @@ def ran_out(error: BaseException) -> bool:
 
 
 class Engine:
-    """A job's machine, the width of its banks, and what became of both."""
+    """A job's machine, the width of its banks, what became of both, and its patience with other writers."""
 
-    def __init__(self, config: dict[str, Any], setting: Setting, runs: int, report: Report) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        setting: Setting,
+        runs: int,
+        report: Report,
+        times: Times | None = None,
+    ) -> None:
+        self.times = times or Times()
         self.task, self.machine, self.report = config["task"], setting.machine, report
         self.width = choose(config, setting.problem, setting.machine, runs, report)
         self.widths: set[int] = set()

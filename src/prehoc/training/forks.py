@@ -12,6 +12,7 @@ from prehoc.tasks.population import Draw, fork_domain, target_outcome
 from prehoc.training import checkpoint, loop
 from prehoc.training.bank import Bank
 from prehoc.training.engine import Engine, Report
+from prehoc.training.lock import Hold
 from prehoc.training.plan import Group, cut_evenly, cut_runs, depths, drawn
 from prehoc.training.problems import Setting
 from prehoc.training.width import settled
@@ -75,14 +76,15 @@ def _trunk_states(
 ) -> dict[str, torch.Tensor]:
     """The trunks' states at a depth, on the CPU: from their checkpoints, or trained to there."""
     config = settled(config, setting.machine)
-    base = checkpoint.folder(config, setting.weights, checkpoint.protocol(setting.machine))
+    base = checkpoint.opened(config, setting.weights, checkpoint.protocol(setting.machine))
     until = [d for d in depths(config) if d < depth] + [depth]
 
     def work(part: list[Draw], width: int) -> dict[str, torch.Tensor]:
         group = Group.filled(part, width)
         bank = Bank(setting.problem.parameters, width, config["optimiser"], setting.machine.device)
-        for _ in loop.reach(config, setting, bank, group, base, until, False):
-            pass
+        with Hold(base, group.seeds, engine.times, engine.report, config["task"]) as hold:
+            for _ in loop.reach(config, setting, bank, group, hold, until, False):
+                pass
         return {k: v[: group.real].cpu().clone() for k, v in bank.state().items()}
 
     parts = [state for _, state in engine.share(trunks, cut_runs, work)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,8 @@ from prehoc.training import checkpoint, graphs, outputs, plan
 from prehoc.training.allocation import give_back
 from prehoc.training.bank import Bank
 from prehoc.training.engine import Engine, Report
+from prehoc.training.lock import Hold
+from prehoc.training.places import path_of
 from prehoc.training.plan import Group
 from prehoc.training.problems import Setting
 from prehoc.training.records import Record, records_of
@@ -84,7 +85,7 @@ def train(
     draws = plan.drawn(config, setting, seeds)
     engine = engine or Engine(config, setting, len(draws), report)
     config = settled(config, setting.machine)
-    base = checkpoint.folder(config, setting.weights, checkpoint.protocol(setting.machine))
+    base = checkpoint.opened(config, setting.weights, checkpoint.protocol(setting.machine))
     records: list[Record] = []
     done, begun = 0, time.monotonic()
 
@@ -93,12 +94,13 @@ def train(
         bank = Bank(setting.problem.parameters, width, config["optimiser"], setting.machine.device)
         made: list[Record] = []
         told: list[outputs.Part] = []
-        for depth, measured in reach(config, setting, bank, group, base, plan.depths(config), True):
-            now = records_of(config, setting, bank, group, depth, measured)
-            made += now
-            if outputs.examples_of(config):
-                failed = {r[0] for r in now if r[5]}
-                told.append(outputs.part(config, group.seeds, depth, measured["outputs"], failed))
+        with Hold(base, group.seeds, engine.times, engine.report, config["task"]) as hold:
+            for depth, measured in reach(config, setting, bank, group, hold, plan.depths(config), True):
+                now = records_of(config, setting, bank, group, depth, measured)
+                made += now
+                if outputs.examples_of(config):
+                    failed = {r[0] for r in now if r[5]}
+                    told.append(outputs.part(config, group.seeds, depth, measured["outputs"], failed))
         return made, told
 
     for part, (made, told) in engine.share(draws, plan.cut_runs, work):
@@ -119,12 +121,13 @@ def reach(
     setting: Setting,
     bank: Bank,
     group: Group,
-    base: Path,
+    hold: Hold,
     depths: list[int],
     measuring: bool,
 ) -> Iterator[tuple[int, dict[str, torch.Tensor]]]:
     """Bring the bank to each depth in turn, from checkpoints where they exist.
 
+    `hold`'s locks are taken before anything is trained or measured, and not at all where nothing is.
     Yields the depth and, where `measuring`, the correctness and loss of each run on the validation
     split (means [S, 2]), the losses of the first of its examples ([S, E], where the task records
     outputs) and, at the horizon, both of each target example ([S, 2, n]).
@@ -134,26 +137,37 @@ def reach(
     at = 0
     filled = [min(i, group.real - 1) for i in range(len(group.draws))]
     for depth in depths:
-        state = checkpoint.find(base, group.seeds, depth)
+        state, kept, missing = _kept(config, bank, group, hold, depth, measuring)
+        if (state is None or missing) and hold.take():  # what another writer finished meanwhile is there
+            state, kept, missing = _kept(config, bank, group, hold, depth, measuring)
         if state is None:
             advance(config, setting, bank, group, at, depth)
         else:
             bank.load(state, filled)
-        kept = {k: v for k, v in (state or {}).items() if k in ("val", "outputs", "target")}
-        wanted = [("val", True), ("target", depth == config["horizon"])] if measuring else []
-        missing = [
-            split
-            for split, needed in wanted
-            if needed and (split not in kept or (split == "val" and outputs.lacking(config, kept)))
-        ]
         for split in missing:
             both = torch.stack(measure(setting, bank, split), 1)[: group.real]
             kept[split] = both.mean(2) if split == "val" else both
             if split == "val" and outputs.examples_of(config):
                 kept["outputs"] = both[:, 1, : outputs.examples_of(config)]
         if state is None or missing:
-            path = checkpoint.path_of(base, group.seeds, depth)
+            path = path_of(hold.base, group.seeds, depth)
             checkpoint.save(path, {**bank.state(), **kept}, group.seeds, depth)
         at = depth
         give_back()
         yield depth, kept
+
+
+def _kept(
+    config: dict[str, Any], bank: Bank, group: Group, hold: Hold, depth: int, measuring: bool
+) -> tuple[checkpoint.State | None, checkpoint.State, list[str]]:
+    """What the store has of a bank at a depth: its state, what was measured, and which splits were not."""
+    aside = hold.report if hold.held else None
+    state = checkpoint.find(hold.base, group.seeds, depth, bank.state(), aside)
+    kept = {k: v for k, v in (state or {}).items() if k in checkpoint.MEASURED}
+    wanted = [("val", True), ("target", depth == config["horizon"])] if measuring else []
+    missing = [
+        split
+        for split, needed in wanted
+        if needed and (split not in kept or (split == "val" and outputs.lacking(config, kept)))
+    ]
+    return state, kept, missing
