@@ -20,7 +20,7 @@ _PROXIES = ("residual", "run_to_run", "change")
 def tables_of(
     data: dict[str, TaskData], ready: Sequence[Ready], metric: str, options: Options
 ) -> dict[str, pd.DataFrame]:
-    """The tables NAMES of the tasks in `data`; `ready` says how each was read and what it does not carry."""
+    """The tables NAMES of the tasks in `data`; `ready` says what each of them does not carry."""
     if not data:
         return {name: tables.empty(name) for name in NAMES}
     level = options.confidence
