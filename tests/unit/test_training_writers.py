@@ -28,7 +28,7 @@ class Place:
         (folder / "stage.json").write_text(json.dumps(self.stage))
         self.advances = folder / "advances"
 
-    def start(self, name, command="train", lock=LOCK, slow=0.0, limit=None):
+    def start(self, name, command="train", lock=LOCK, slow=0.0, after=0, limit=None):
         out = self.folder / name
         out.mkdir(exist_ok=True)
         words = [sys.executable, str(WRITER), "--log", str(out / "log"), command]
@@ -45,7 +45,7 @@ class Place:
             def before():
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-        env = {**os.environ, "ADVANCES": str(self.advances), "SLOW": str(slow)}
+        env = {**os.environ, "ADVANCES": str(self.advances), "SLOW": str(slow), "AFTER": str(after)}
         return subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True, preexec_fn=before)
 
     def said(self, name):
@@ -108,8 +108,8 @@ def test_two_at_once_train_no_run_twice(place, whole):
 
 
 def test_the_second_goes_on_where_a_killed_first_was(place, whole):
-    first = place.start("a", slow=0.3)
-    wait_for(lambda: place.trained(), first)
+    first = place.start("a", slow=60, after=2)
+    wait_for(lambda: len(place.trained()) > 2, first)
     second = place.start("b")
     wait_for(lambda: "waiting for" in place.said("b"), first, second)
     first.kill()
@@ -124,7 +124,7 @@ def test_the_second_goes_on_where_a_killed_first_was(place, whole):
 
 
 def test_sigterm_ends_in_one_line_with_the_lock_given_back(place, whole):
-    first = place.start("a", slow=0.3)
+    first = place.start("a", slow=60, after=2)
     wait_for(lambda: len(place.trained()) > 2, first)
     first.send_signal(signal.SIGTERM)
     assert first.wait() == 143

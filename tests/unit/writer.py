@@ -11,13 +11,15 @@ def main():
     from prehoc import cli
     from prehoc.training import loop
 
-    real = loop.advance
+    real, begun = loop.advance, []
 
     def told(config, setting, bank, group, start, end):
         kind = "fork" if group.origins else "run"
         with Path(os.environ["ADVANCES"]).open("a") as stream:
             stream.write(json.dumps([kind, *group.seeds, start, end]) + "\n")
-        time.sleep(float(os.environ.get("SLOW", 0)))
+        begun.append(start)
+        if len(begun) > int(os.environ["AFTER"]):
+            time.sleep(float(os.environ["SLOW"]))
         real(config, setting, bank, group, start, end)
 
     loop.advance = told
