@@ -16,8 +16,8 @@ from prehoc.tables import SPLITS
 
 KNOWN = ("task", "seed", "depth", "metric", "value", "final", "split", "group", "failure")
 NULL = ("", "nan", "none", "null", "na", "n/a")
-_ENDLESS = ("inf", "-inf", "+inf", "infinity", "-infinity", "+infinity")
 _LARGEST = 2**53
+_ENDLESS_FROM = 1e100  # beyond, fourth powers overflow
 
 
 @dataclass(frozen=True)
@@ -168,11 +168,15 @@ def _numbers(raw: Raw, cells: list[Any], column: str, skip: bool, aside: list[Se
         except (TypeError, ValueError):
             _fault(raw, i, column, cell, "a number", skip)
             continue
-        if np.isinf(made[i]):
+        if abs(made[i]) > _ENDLESS_FROM:
             made[i] = np.nan
             endless += 1
     if endless:
-        aside.append(SetAside("values", endless, f"{column} is infinite: taken as a failed run"))
+        aside.append(
+            SetAside(
+                "values", endless, f"{column} is infinite, or over {_ENDLESS_FROM:g}: taken as a failed run"
+            )
+        )
     return made
 
 
