@@ -98,7 +98,7 @@ def test_steps_to_target_are_judged_with_runs_that_are_done():
     driven = next(r for r in said["readings"] if r["reading"] == "bayes")
     assert said["censoring"]["risk_until_then"] == driven["iota"]
     assert said["censoring"]["open_until"] < said["horizon"]
-    assert said["regime"] == "static_sufficient"  # a run tells its rate with its first values
+    assert "the first depth, 50" in refused(fit, "regime")  # told by then: at once, or slowly?
     assert {one["risk_at_horizon"] for one in said["saving"]} == {0.0}
     assert all(0 <= one["runs_open"] <= 1 for one in said["saving"])
     assert set(fit.variance.loc[fit.variance["proxy"] == "residual", "metric"]) == {"steps to target"}
@@ -172,6 +172,7 @@ def test_spikes_are_set_aside_counted_and_many_of_them_leave_no_alpha():
     frame.loc[(frame["seed"] < 20) & (frame["depth"] == 8), "metric"] += 80
     many = prehoc.fit(frame, direction="lower")
     assert "20%" in refused(many, "alpha")
+    assert "spikes" in refused(many, "regime")
     assert not verdict(many)["alpha"]["identified"]
 
 
@@ -251,3 +252,91 @@ def test_a_final_value_in_another_unit_is_not_set_beside_the_metric():
         for f in (same, other)
     ]
     np.testing.assert_allclose(shares[0].dropna().to_numpy(), shares[1].dropna().to_numpy(), rtol=1e-6)
+
+
+def test_a_late_first_depth_names_no_task_static_sufficient():
+    frame = runs(n=200, b=0.05, K=0.9, alpha=1.0, seed=2)
+    assert verdict(prehoc.fit(frame, horizon=HORIZON))["regime"] == "dynamic_critical"
+    late = prehoc.fit(frame[frame["depth"] >= 16], horizon=HORIZON)
+    assert "the first depth, 16" in refused(late, "regime")
+    assert verdict(late)["regime"] == "undecided"
+    told = prehoc.fit(runs(n=200, b=0.05, K=0.05, alpha=2.0, seed=2), horizon=HORIZON)
+    assert verdict(told)["refused"] == []
+
+
+def test_what_is_open_at_the_end_is_no_more_than_at_the_last_depth():
+    for seed in range(5):
+        fit = prehoc.fit(runs(n=60, b=0.3, K=0.5, alpha=0.05, seed=seed), horizon=HORIZON)
+        u = fit.variance[(fit.variance["proxy"] == "residual") & (fit.variance["information"] == "last")]
+        driven = next(r for r in verdict(fit)["readings"] if r["reading"] == "bayes")
+        last = u.sort_values("depth").iloc[-1]
+        assert driven["iota"] <= last["risk"] / last["var_r"] + 1e-12
+
+
+def test_a_few_runs_that_make_most_of_var_r_are_no_task():
+    for column in ("final", "metric"):
+        frame = runs(n=100, seed=10)
+        last = frame["depth"] == DEPTHS[-1]
+        if column == "metric":
+            frame = frame.drop(columns="final")
+        frame.loc[(frame["seed"] == 4) & (last | (column == "final")), column] += 60
+        fit = prehoc.fit(frame)
+        assert "R of 1 run lies over 8" in refused(fit, "regime")
+        assert not verdict(fit)["alpha"]["identified"]
+        assert verdict(prehoc.fit(frame, spikes="keep"))["refused"] == []
+
+
+def test_steps_saved_are_those_that_runs_would_have_taken():
+    frame = falling(target=0.55, n=150)
+    fit = prehoc.fit(frame)
+    r = frame.groupby("seed")["depth"].max().to_numpy(float)
+    said = verdict(fit)
+    r = r[np.isin(r, r[r <= said["horizon"]])]
+    for one in said["saving"]:
+        assert one["steps_saved"] <= np.maximum(r - one["c_star"], 0).mean() * 1.02
+        assert one["share_saved"] == pytest.approx(one["steps_saved"] / said["outcome"]["mean"])
+
+
+@pytest.mark.parametrize("options", [{}, {"outcome": "to-target:99"}, {"horizon": 2}])
+def test_a_task_that_nothing_can_be_said_of_is_refused_and_the_others_go_on(options):
+    poor = pd.DataFrame(
+        {"task": "poor", "seed": range(30), "depth": 1, "metric": np.random.default_rng(0).random(30)}
+    )
+    good = runs(n=30, task="good").drop(columns="final")
+    fit = prehoc.fit(pd.concat([good, poor]), direction="higher", **options)
+    assert "poor" in fit.refused
+    assert all(r["remedy"] for r in verdict(fit, "poor")["refused"])
+    if not options:
+        assert fit.tasks == ("good",)
+
+
+def test_more_depths_than_runs_are_no_trouble_for_the_prefix():
+    rng = np.random.default_rng(11)
+    walk = np.cumsum(rng.normal(size=(25, 30)), axis=1)
+    frame = pd.DataFrame(
+        {
+            "seed": np.repeat(np.arange(25), 30),
+            "depth": np.tile(np.arange(1, 31), 25),
+            "metric": walk.ravel(),
+        }
+    )
+    fit = prehoc.fit(frame, information="prefix")
+    assert fit.tasks == ("task",)
+
+
+def test_a_direction_that_runs_do_not_show_is_assumed():
+    rng = np.random.default_rng(12)
+    frame = pd.DataFrame(
+        {"seed": np.repeat(np.arange(40), 4), "depth": np.tile([1, 2, 4, 8], 40), "metric": rng.random(160)}
+    )
+    assert "assumed" in verdict(prehoc.fit(frame), "task")["direction"]
+
+
+def test_what_is_no_frame_or_file_is_refused():
+    twice = pd.DataFrame([[0, 1, 2.0, 3.0]], columns=["seed", "depth", "metric", "metric"])
+    with pytest.raises(InputError, match="same name"):
+        prehoc.fit(twice)
+    with pytest.raises(InputError, match="not dict"):
+        prehoc.fit({"seed": [0]})
+    with pytest.raises(InputError, match="leave --horizon out"):
+        prehoc.fit(runs(n=6), outcome="depth:8", horizon=64)

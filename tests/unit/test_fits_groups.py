@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from own_runs import runs
 from test_fits_stops import curves
 
+from own_runs import runs
 from prehoc.fits import groups, spikes
 
 
@@ -58,12 +58,10 @@ def test_what_cannot_be_tested_is_said():
 def test_a_spike_is_found_in_its_run_and_depth_and_smooth_runs_have_none():
     frame = runs(n=60, seed=3).drop(columns="final")
     plain = curves(frame)
-    assert not spikes.find_spikes(plain, "lower").at.any()
+    assert not spikes.find_spikes(plain).at.any()
     plain.value[7, 3] += 40.0
     plain.value[9, 5] -= 40.0
-    up, down = spikes.find_spikes(plain, "lower").at, spikes.find_spikes(plain, "higher").at
-    assert np.argwhere(up).tolist() == [[7, 3]]  # worse is up for a loss
-    assert np.argwhere(down).tolist() == [[9, 5]]
+    assert np.argwhere(spikes.find_spikes(plain).at).tolist() == [[7, 3], [9, 5]]
 
 
 def test_false_alarms_of_spikes_are_rare_under_heavy_tails():
@@ -71,13 +69,13 @@ def test_false_alarms_of_spikes_are_rare_under_heavy_tails():
     frame = runs(n=200, seed=4)
     plain = curves(frame)
     plain.value[:] = rng.standard_t(5, plain.value.shape)
-    assert spikes.find_spikes(plain, "lower").at.mean() < 0.002
+    assert spikes.find_spikes(plain).at.mean() < 0.002
 
 
 def test_too_few_runs_and_constant_curves_have_no_spikes():
     plain = curves(runs(n=4))
     plain.value[0, 3] = 1e9
-    assert not spikes.find_spikes(plain, "lower").at.any()
+    assert not spikes.find_spikes(plain).at.any()
     flat = curves(runs(n=20))
     flat.value[:] = 1.0
-    assert not spikes.find_spikes(flat, "lower").at.any()
+    assert not spikes.find_spikes(flat).at.any()

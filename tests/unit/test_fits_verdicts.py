@@ -86,7 +86,7 @@ def test_headlines_of_generated_runs_say_what_to_do(payload):
         pages["law"].headline,
     )
     assert pages["noisy"].headline.startswith("Noise-Dominant (probability")
-    assert pages["few"].headline.startswith("No regime is named, for want of runs.")
+    assert pages["few"].headline.startswith("No regime is named. 10 runs: ")
     assert pages["few"].alerts[0].remedy == "add 10 runs"
     assert pages["scarce"].headline == "Refused: 3 runs: a variance needs 5."
     assert str(Verdict(payload).of("scarce")).count("a variance needs 5") == 1

@@ -63,6 +63,10 @@ def fit(
     """
     from prehoc.fits.fit import fit as fitted
 
+    if lambda_ != 1.0 and not gamma:
+        raise InputError(
+            "--lambda goes with --gamma: a price counts a whole run already; give one, or leave it out"
+        )
     made = fitted(
         runs,
         outcome=outcome,

@@ -65,7 +65,7 @@ def _about(told: Mapping[str, Any]) -> tuple[str, ...]:
         metric = f", metric {told['metric']}" if told.get("metric") else ""
         lines.append(f"{say.steps(rows['read'])} rows read{metric}.")
     lines += [_aside(one) for one in rows.get("set_aside") or []]
-    if say.known(options.get("confidence")):
+    if say.known(options.get("confidence")) and not all(is_refused(t) for t in told["tasks"]):
         lines.append(f"Intervals hold the true number in {options['confidence']:.0%} of such studies.")
     return tuple(lines)
 
@@ -164,8 +164,9 @@ def _headline(task: Task, alerts: Sequence[Alert]) -> str:
         p = probability(task)
         sure = f" (probability {say.chance(p)})" if say.known(p) else ""
         return f"{say.REGIMES[regime]}{sure}: {say.SAYS[regime]}. {_action(task)}".strip()
-    if any(one.what == "regime" for one in alerts):
-        return f"No regime is named, for want of runs. {_action(task)}".strip()
+    why = [say.stopped(one.why) for one in alerts if one.what == "regime"]
+    if why:
+        return f"No regime is named. {why[0][:1].upper()}{why[0][1:]} {_action(task)}".strip()
     chances = {name: row.get(f"p_{name}") for name in say.SAYS}
     told = sorted(((p, name) for name, p in chances.items() if say.known(p)), reverse=True)
     between = ", ".join(f"{say.REGIMES[name]} {say.chance(p)}" for p, name in told if p >= 0.005)
@@ -193,4 +194,6 @@ def _action(task: Task) -> str:
     if say.known(left):
         words += f": {say.share(left)} of R's variance is still open"
         words += f" (at the end {say.share(end)})" if say.known(end) else ""
+    if say.known(stop.get("runs_open")):
+        words += f"; {say.share(stop['runs_open'])} of runs still go on there"
     return words + "."

@@ -37,6 +37,7 @@ _HIGHER = ("acc", "f1", "bleu", "rouge", "exact", "match", "score", "auc", "prec
 LEAST_SHARE = 0.2  # of the runs: a depth that fewer measured is left out
 FEW = 0.1  # the share of runs that may be left out where the others are read at a depth they lack
 MOST_DEPTHS = 32
+_PLAIN = 0.5  # runs that go up less those that go down, as a share: under it neither way is plain
 
 
 @dataclass(frozen=True)
@@ -193,8 +194,8 @@ def direction_of(curves: Curves, metric: str, given: str) -> tuple[str, str]:
             return way, f"by the name {metric}"
     first = np.array([row[np.isfinite(row)][0] for row in curves.value if np.isfinite(row).any()])
     final = np.array([row[np.isfinite(row)][-1] for row in curves.value if np.isfinite(row).any()])
-    rises = float(np.median(np.sign(final - first))) if len(first) else 0.0
-    if rises == 0:
-        return "higher", "assumed, as runs go neither way: say --direction"
-    way = "higher" if rises > 0 else "lower"
+    rises = float(np.mean(np.sign(final - first))) if len(first) else 0.0
+    way = "lower" if rises < 0 else "higher"
+    if abs(rises) < _PLAIN:
+        return way, "assumed, as about as many runs go up as down: say --direction"
     return way, f"most runs go {'up' if rises > 0 else 'down'}"

@@ -224,9 +224,20 @@ def _verdict(one: Ready, made: dict[str, pd.DataFrame], options: Options) -> dic
             "R is known once a run has met its target: past the first such run the risk falls because "
             "runs are done, not because they were foreseen; the regime is judged where nine in ten go on"
         )
+        base["caveats"].append(
+            "c* charges each step in full, though runs that are done take no more: past the first stop it "
+            "errs to the early side; steps saved are counted as they are"
+        )
     elif not one.data.target:
         base["caveats"].append(
             "R is the metric at T itself: L_int is the level that the fitted law comes to just before T"
+        )
+    if not one.in_units_of_metric:
+        base["caveats"].append("run_to_run is divided by its own last value, as R has another unit")
+    if one.data.horizon > 1.5 * one.data.depth[-1]:
+        base["caveats"].append(
+            f"nothing was measured from depth {one.data.depth[-1]:,} to the horizon: the law is drawn "
+            "out from there"
         )
     stops = base["c_star"]
     extra = {

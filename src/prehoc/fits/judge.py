@@ -66,13 +66,14 @@ def savings(
         if stop["c_star"] is None:
             continue
         row = rows.iloc[(rows["price"] - stop["price"]).abs().argmin()]
-        c, saved = float(stop["c_star"]), horizon - float(stop["c_star"])
+        c = float(stop["c_star"])
+        saved, whole = _saved(data, c)
         left = clean((float(row["total_risk"]) - float(row["gamma"] * row["lambda"]) * c) / var_r)
         left = None if left is None else max(left, 0.0)
         words = f"At price {stop['price']:.3g}, stop at {c:,.0f} of {horizon:,} steps ({c / horizon:.0%})"
         words = f"At price {stop['price']:.3g}, do not probe" if c <= 0 else words
         words = f"At price {stop['price']:.3g}, train to the end" if c >= horizon else words
-        words += f": saves {saved:,.0f} steps a run ({saved / horizon:.0%})"
+        words += f": saves {saved:,.0f} steps a run ({saved / whole:.0%})"
         if left is not None:
             words += f" and leaves {left:.0%} of Var R open"
             words += f", where full training leaves {at_end:.0%}" if at_end is not None else ""
@@ -83,7 +84,7 @@ def savings(
             }
             | {
                 "steps_saved": saved,
-                "share_saved": saved / horizon,
+                "share_saved": saved / whole,
                 "risk_at_c_star": left,
                 "risk_at_horizon": at_end,
                 "runs_open": open_share(data, c),
@@ -114,6 +115,16 @@ def further(advice: list[dict[str, Any]], runs: int, few: int) -> dict[str, Any]
     steps = one["steps"]
     words += f" ({steps:,.0f} steps)." if steps else "."
     return {"seeds": seeds, "depths": depths, "in_words": words}
+
+
+def _saved(data: TaskData, c: float) -> tuple[float, float]:
+    """Steps that stopping at c saves a run on average, and what a whole run takes.
+
+    Where R is the number of steps to a target, a run takes R steps, and one that is done saves none.
+    """
+    if data.settled is None:
+        return data.horizon - c, float(data.horizon)
+    return float(np.maximum(data.outcome - c, 0).mean()), float(data.outcome.mean())
 
 
 def open_share(data: TaskData, depth: float) -> float | None:

@@ -124,6 +124,10 @@ def _lost(curves: Curves, missing: Flags, what: str, remedy: str) -> list[SetAsi
 
 def _final(curves: Curves, stops: Stops, direction: str, horizon: int | None) -> Outcome:
     by_column = bool(np.isfinite(curves.final).any())
+    if not by_column and not np.isfinite(curves.target).any():
+        raise RefusedError(
+            curves.task, "no run has a final value", "give a column final, or choose another --outcome"
+        )
     value = curves.final if by_column else curves.target
     value = np.where(curves.failed, np.nan, value)
     what = "final value" if by_column else f"value on the target set at depth {curves.target_depth}"

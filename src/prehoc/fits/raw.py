@@ -35,6 +35,8 @@ def load(source: str | Path | pd.DataFrame) -> tuple[Raw, str]:
     """
     if isinstance(source, pd.DataFrame):
         return _of_frame(source, "the frame"), "task"
+    if not isinstance(source, str | Path):
+        raise InputError(f"fit takes a data frame or the path of a file, not {type(source).__name__}")
     path = Path(source)
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give a CSV or Parquet file (prehoc import makes one)")
@@ -50,9 +52,9 @@ def load(source: str | Path | pd.DataFrame) -> tuple[Raw, str]:
 
 
 def _of_frame(frame: pd.DataFrame, source: str) -> Raw:
-    columns = {str(c): frame[c].tolist() for c in frame.columns}
-    if len(columns) < len(frame.columns):
+    if len({str(c) for c in frame.columns}) < len(frame.columns):
         raise InputError(f"{source}: two columns have the same name; rename one")
+    columns = {str(c): frame[c].tolist() for c in frame.columns}
     return Raw(source, columns, list(range(1, len(frame) + 1)), "row")
 
 

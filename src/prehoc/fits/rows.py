@@ -293,11 +293,11 @@ def _a_run_has_one(raw: Raw, frame: pd.DataFrame) -> pd.DataFrame:
         if len(apart):
             task, seed = apart.index[0]
             rows = told[(told["task"] == task) & (told["seed"] == seed)]
-            first = rows[column].iloc[0]
-            other = rows[rows[column] != first].iloc[0]
+            first = str(rows[column].iloc[0])
+            other = rows[rows[column].astype(str) != first].iloc[0]
             raise InputError(
                 f"{raw.place(other['row'])}, column {column}: task {task!r}, seed {seed} has "
-                f"{other[column]!r} here and {first!r} before; a run has one {column} (do "
+                f"{str(other[column])!r} here and {first!r} before; a run has one {column} (do "
                 "two runs share a seed?)"
             )
         one = told.groupby(["task", "seed"])[column].first().rename("_one")

@@ -1,4 +1,4 @@
-"""Spikes in the runs' curves: single values far to the worse side of a run's neighbours.
+"""Spikes in the runs' curves: single values far off a run's neighbours.
 
 The decay law speaks of the locally regular regime; loss spikes lie outside it (the paper says so of
 its bound).  A value is compared with the line between its neighbours in the run, in units of the
@@ -45,8 +45,15 @@ class Spikes:
         return {"count": count, "runs": self.runs, "depths": where, "in_words": said}
 
 
-def find_spikes(curves: Curves, direction: str) -> Spikes:
-    """Values more than 8 robust standard deviations worse than the line between their neighbours.
+def outliers(values: Array) -> Flags:
+    """Which values [N] lie more than 8 robust standard deviations off their median."""
+    centre = np.median(values)
+    scale = _TO_SD * float(np.median(np.abs(values - centre)))
+    return np.abs(values - centre) > FAR * scale if scale > 0 else np.zeros(len(values), bool)
+
+
+def find_spikes(curves: Curves) -> Spikes:
+    """Values more than 8 robust standard deviations off the line between their neighbours.
 
     Neighbours are a run's measured values before and after, the line linear in log depth; the first
     and last value of a run have none on one side and are no spikes.  Differences are centred by depth (a
@@ -70,10 +77,10 @@ def find_spikes(curves: Curves, direction: str) -> Spikes:
     scale = np.maximum(own, whole)
     if not whole > 0:
         return Spikes(at, curves.depth)
-    z = off / scale * (-1.0 if direction == "higher" else 1.0)
+    z = np.abs(off / scale)
     for i in np.flatnonzero(np.any(np.where(known, z, 0.0) > FAR, axis=1)):
         seen = np.flatnonzero(known[i])
-        size = np.concatenate([[0.0], np.abs(z[i, seen]), [0.0]])
+        size = np.concatenate([[0.0], z[i, seen], [0.0]])
         peak = (size[1:-1] >= size[:-2]) & (size[1:-1] >= size[2:])  # not the neighbour of one
         at[i, seen] = peak & (z[i, seen] > FAR)
     return Spikes(at, curves.depth)

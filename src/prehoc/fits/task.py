@@ -16,9 +16,11 @@ from prehoc.fits.curves import Curves
 from prehoc.fits.outcome import Outcome, choose, parse
 from prehoc.fits.refused import RefusedError
 from prehoc.fits.rows import SetAside
+from prehoc.risk.curves import measure
 from prehoc.risk.data import TaskData
 from prehoc.risk.proxies import MIN_RUNS
 
+_MOSTLY = 0.5  # of Var R: outliers that make more of it are what a verdict would speak of
 FEW_RUNS = 20  # under these no regime is named (docs/own-logs.md has the error rates)
 
 
@@ -49,6 +51,8 @@ class Options:
         ):
             if value not in known:
                 raise InputError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+        if self.horizon is not None and parse(self.outcome)[0] == "depth":
+            raise InputError("outcome depth:N says where R is read; leave --horizon out")
         if self.horizon is not None and (isinstance(self.horizon, bool) or self.horizon < 1):
             raise InputError(f"the horizon must be a whole number of steps, 1 or more, not {self.horizon}")
         if self.seed < 0:
@@ -120,7 +124,7 @@ def _read(ready: Ready, rows: pd.DataFrame, metric: str, options: Options) -> No
         raise RefusedError(
             task,
             f"{ready.runs} run{'s' * (ready.runs != 1)}: a variance needs {MIN_RUNS}",
-            f"give {MIN_RUNS - ready.runs} more runs for any number, {FEW_RUNS} in all for a regime",
+            f"{MIN_RUNS} runs give numbers, {FEW_RUNS} a regime",
         )
     curves, aside = reading.curves_of(task, rows)
     ready.aside += aside
@@ -143,6 +147,13 @@ def _read(ready: Ready, rows: pd.DataFrame, metric: str, options: Options) -> No
             f"{len(data.outcome)} of {ready.runs} runs have an outcome ({lost} failed): a variance needs "
             f"{MIN_RUNS}",
             "give more runs that end well",
+        )
+    curve = measure(data, "residual", options.information, options.confidence)
+    if curve is None or not np.isfinite(curve.estimate.risk).any():
+        raise RefusedError(
+            task,
+            f"the metric was not measured in {MIN_RUNS} runs at a depth before their outcome was known",
+            "log the metric at earlier depths, or choose another --outcome",
         )
     ready.data = data
     if len(data.outcome) < FEW_RUNS:
@@ -167,7 +178,7 @@ def _check_groups(ready: Ready, outcome: Outcome, options: Options) -> None:
 
 def _data(ready: Ready, outcome: Outcome, options: Options) -> TaskData:
     curves = outcome.curves
-    found = spikes.find_spikes(curves, ready.direction)
+    found = spikes.find_spikes(curves)
     ready.said["spikes"] = found.as_dict()
     count = int(found.at.sum())
     if count and options.spikes == "set-aside":
@@ -181,9 +192,12 @@ def _data(ready: Ready, outcome: Outcome, options: Options) -> TaskData:
                 "log the metric more often and smoother (a larger validation set), lower the learning "
                 "rate, or fit them with --spikes keep",
             )
+            ready.refuse("regime", "the spikes hide what the curves tell", "what would help alpha")
     elif count:
         ready.said["spikes"]["in_words"] = ready.said["spikes"]["in_words"].replace("set aside", "kept")
     keep = np.isfinite(outcome.value)
+    if options.spikes == "set-aside":
+        _refuse_outliers(ready, outcome.value[keep])
     group = None
     if options.groups == "within":
         keep, group = _within(ready, curves, keep)
@@ -211,6 +225,24 @@ def _data(ready: Ready, outcome: Outcome, options: Options) -> TaskData:
         first_stop=outcome.first_stop,
         group=group,
     )
+
+
+def _refuse_outliers(ready: Ready, r: np.ndarray) -> None:
+    """Refuse regime and alpha where a few runs' R, far off all others, make most of Var R."""
+    far = spikes.outliers(r)
+    if not far.any() or len(r) - far.sum() < MIN_RUNS:
+        return
+    share = 1 - float(r[~far].var() / r.var())
+    if share < _MOSTLY:
+        return
+    count = int(far.sum())
+    what = f"R of {count} run{'s' * (count > 1)} lies over {spikes.FAR:g} robust standard deviations off"
+    for name in ("regime", "alpha"):
+        ready.refuse(
+            name,
+            f"{what} the others', and makes {share:.0%} of Var R",
+            "if they broke down, empty their metric (they count as failures); else --spikes keep",
+        )
 
 
 def _within(ready: Ready, curves: Curves, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -54,7 +54,7 @@ def _sample(
     elif depth[-1] == data.horizon:
         last = risks[:, -1]
     else:
-        last = _extrapolated(depth, risks, curve, data.horizon, shift)
+        last = np.minimum(_extrapolated(depth, risks, curve, data.horizon, shift), risks[:, -1])
     var_r = risks[:, first] if curve.proxy == "run_to_run" else base[:, 0]
     return Sample(var_r, start, last, base[:, 1], base[:, 2])
 
@@ -72,7 +72,11 @@ def last_open(data: TaskData) -> int | None:
 
 
 def _extrapolated(depth: Array, risks: Array, curve: Curve, horizon: int, shift: float) -> Array:
-    """The fitted b of each row where U(T) was not measured; nan under four depths."""
+    """The fitted b of each row where U(T) was not measured; nan under four depths.
+
+    What a later depth leaves open is at most what an earlier one does: the caller takes the less of
+    this and the risk at the last depth.
+    """
     last = np.full(len(risks), np.nan)
     good = np.isfinite(risks).all(axis=1) & (risks > 0).all(axis=1)
     nu = curve.estimate.nu

@@ -44,7 +44,8 @@ def quick_risks(
 ) -> Array:
     """The risks [D] of proxies.residual without their intervals, fast enough for a bootstrap."""
     n = len(metric)
-    if group is not None or not np.isfinite(metric).all() or not np.isfinite(static).all():
+    many = information in ("prefix", "static+prefix") and metric.shape[1] + static.shape[1] >= n
+    if many or group is not None or not np.isfinite(metric).all() or not np.isfinite(static).all():
         left, freedom, _ = regress(metric, outcome, information, static, group)
         return np.nansum(left**2, axis=0) / np.where(freedom > 0, freedom, np.nan)
     r = outcome - outcome.mean()
