@@ -46,6 +46,7 @@ rule gather_lower_bound:
         "results/logs/gather/lower_bound.log",
     benchmark:
         "results/benchmarks/gather/lower_bound.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -70,6 +71,7 @@ rule lower_bound_verdict:
         "results/logs/lower_bound_verdict.log",
     benchmark:
         "results/benchmarks/lower_bound_verdict.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -90,6 +92,7 @@ rule fig_lower_bound:
         "results/logs/figures/lower_bound.log",
     benchmark:
         "results/benchmarks/figures/lower_bound.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:

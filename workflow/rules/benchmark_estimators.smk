@@ -45,6 +45,7 @@ rule gather_confusion:
         ),
     log:
         "results/logs/gather/confusion.log",
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -97,6 +98,7 @@ rule fig_estimators:
         "results/logs/figures/estimators.log",
     benchmark:
         "results/benchmarks/figures/estimators.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:

@@ -44,6 +44,7 @@ rule fig_rates:
         "results/logs/figures/rates.log",
     benchmark:
         "results/benchmarks/figures/rates.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:

@@ -10,12 +10,14 @@ from prehoc.config import (
     benchmark_config,
     digest,
     figures_config,
+    fork_minutes,
     fork_parts,
     known_config,
     resolve,
     shards,
     source_digest,
     stage_config,
+    train_minutes,
 )
 from prehoc.errors import InputError
 from prehoc.preflight import preflight
@@ -113,6 +115,33 @@ BENCHMARK_FILES = {
 def stage_file(stage):
     """An input function: the resolved config of a stage of the wildcard's task."""
     return lambda wildcards: STAGES[wildcards.task, stage]
+
+
+def memory(wildcards, attempt):
+    """Memory of a training or fork job in MB; a further attempt asks for as much more."""
+    return CONFIG.tasks[wildcards.task].resources.mem_mb * attempt
+
+
+def train_time(wildcards, attempt):
+    """Minutes of a job that trains a shard."""
+    runs = int(wildcards.end) - int(wildcards.first)
+    return train_minutes(CONFIG.tasks[wildcards.task], runs) * attempt
+
+
+def fork_time(wildcards, attempt):
+    """Minutes of a job that forks at the wildcard's depths."""
+    depths = [int(depth) for depth in wildcards.depths.split("-")]
+    return fork_minutes(CONFIG.tasks[wildcards.task], depths) * attempt
+
+
+def start_time(wildcards, attempt):
+    """Minutes of a job of the task that trains nothing."""
+    return CONFIG.tasks[wildcards.task].resources.minutes * attempt
+
+
+def gpus(wildcards):
+    """GPUs of a job of the task: executors of clusters know this resource, local runs ignore it."""
+    return 0 if CONFIG.device == "cpu" else CONFIG.tasks[wildcards.task].resources.gpu
 
 
 def picture(name, category):

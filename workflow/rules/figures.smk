@@ -10,6 +10,7 @@ rule fig2_decay:
         "results/logs/figures/fig2_decay.log",
     benchmark:
         "results/benchmarks/figures/fig2_decay.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -35,6 +36,7 @@ rule fig3_phase:
         "results/logs/figures/fig3_phase.log",
     benchmark:
         "results/benchmarks/figures/fig3_phase.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -59,6 +61,7 @@ rule fig_c_star:
         "results/logs/figures/c_star.log",
     benchmark:
         "results/benchmarks/figures/c_star.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -81,6 +84,7 @@ rule fig_curves:
         "results/logs/figures/curves.log",
     benchmark:
         "results/benchmarks/figures/curves.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -103,6 +107,7 @@ rule fig_intrinsic:
         "results/logs/figures/intrinsic.log",
     benchmark:
         "results/benchmarks/figures/intrinsic.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
