@@ -1,0 +1,35 @@
+"""One SLURM for all tests, a project that is ready to train, and the same one run undisturbed."""
+
+import pytest
+from on_slurm import TINY, Cluster, tiny_project, twin
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    made = Cluster(tmp_path_factory.mktemp("cluster") / "state")
+    try:
+        made.up()
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """A project whose data and model are read, and no run is trained."""
+    project = tiny_project(tmp_path_factory.mktemp("prepared") / "project")
+    project.run("results/tiny/static.parquet", *TINY)
+    return project
+
+
+@pytest.fixture(scope="session")
+def undisturbed(prepared, tmp_path_factory):
+    """The same, run to its tables on this machine alone."""
+    project = twin(prepared, tmp_path_factory.mktemp("undisturbed") / "project")
+    project.run("tables", *TINY)
+    return project
+
+
+@pytest.fixture
+def work(cluster, prepared, tmp_path):
+    return twin(prepared, tmp_path / "project")
