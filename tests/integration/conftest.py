@@ -31,5 +31,6 @@ def undisturbed(prepared, tmp_path_factory):
 
 
 @pytest.fixture
-def work(cluster, prepared, tmp_path):
-    return twin(prepared, tmp_path / "project")
+def work(cluster, undisturbed, tmp_path):
+    """A project in which the first shard's runs, and what follows from them, are still to come."""
+    return twin(undisturbed, tmp_path / "project").without("000000")

@@ -1,5 +1,6 @@
 """A SLURM for tests, and projects that run on it."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -92,10 +93,8 @@ class Cluster:
 
 
 def kill(pid, number=signal.SIGKILL):
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def processes():
@@ -145,10 +144,10 @@ class Work(Project):
         """Say which jobs stop, and where: see hooks/sitecustomize.py."""
         (self.folder / "hold").write_text("".join(f"{order}\n" for order in orders))
 
-    def slurm(self, *args, quick=True):
+    def slurm(self, *args):
         """Start `snakemake --profile slurm` with `args`; what it says goes to `said()`."""
         self.number += 1
-        program = [sys.executable, str(HERE / "quick_snakemake.py")] if quick else ["snakemake"]
+        program = [sys.executable, str(HERE / "quick_snakemake.py")]
         quickly = ["--slurm-init-seconds-before-status-checks", "1"]
         with self.log.open("w") as log:
             return subprocess.Popen(
@@ -210,7 +209,7 @@ class Work(Project):
 
     def checkpoints(self):
         """What marks each checkpoint file as the one that was written: its inode and time."""
-        files = (self.folder / ".prehoc/checkpoints").rglob("*.safetensors")
+        files = (self.folder / ".prehoc/checkpoints").rglob("depth_*.safetensors")
         return {str(f): (f.stat().st_ino, f.stat().st_mtime_ns) for f in files}
 
     def kept(self, before):
@@ -218,14 +217,43 @@ class Work(Project):
         now = self.checkpoints()
         return [name for name, mark in before.items() if now.get(name) != mark] == []
 
-    def same_as(self, other):
-        """Finish the workflow here, without SLURM, and compare all tables with `other`'s, byte for byte."""
+    def same_as(self, other, target="results/tiny/verdict.json"):
+        """Finish the workflow here, without SLURM, and compare its tables with `other`'s, byte for byte.
+
+        Up to the verdict it is the task's own tables; joining them with other tasks' adds nothing.
+        """
         (self.folder / "hold").unlink(missing_ok=True)
         self.run("--unlock", *TINY)
-        self.run("tables", *TINY)
+        self.run(target, *TINY)
         ours, theirs = self.tables(), other.tables()
+        if target != "tables":
+            ours = {name: text for name, text in ours.items() if name.startswith("tiny/")}
+            theirs = {name: text for name, text in theirs.items() if name.startswith("tiny/")}
         assert ours.keys() == theirs.keys()
         assert [name for name in ours if ours[name] != theirs[name]] == []
+
+    def tables(self):
+        """The bytes of every table that is there."""
+        results = self.folder / "results"
+        files = [
+            *results.glob("tables/*.csv"),
+            *results.glob("tiny/*.*"),
+            *results.glob("tiny/shards/*.parquet"),
+        ]
+        return {str(f.relative_to(results)): f.read_bytes() for f in files if f.name != "engine.json"}
+
+    def without(self, shard):
+        """The same project, with nothing of a shard trained, and nothing that follows from it."""
+        for path in [
+            *self.folder.glob(f"results/tiny/shards/*_{shard}-*"),
+            *self.folder.glob("results/tables/*"),
+        ]:
+            path.unlink()
+        for path in self.folder.glob("results/tiny/*"):
+            if path.is_file() and path.name not in ("static.parquet", "sources.json"):
+                path.unlink()
+        shutil.rmtree(self.folder / ".prehoc/checkpoints")
+        return self
 
 
 def tiny_project(folder):

@@ -8,7 +8,7 @@ import time
 from datetime import datetime, timedelta
 
 import pytest
-from on_slurm import kill, shards, twin, until
+from on_slurm import shards, twin, until
 
 CANCELLED, TIMED_OUT, HUNGRY, CRASHED, PREEMPTED, PATIENT = (f"{first:06d}" for first in range(0, 96, 16))
 HELD = (CANCELLED, TIMED_OUT, CRASHED, PREEMPTED, PATIENT)
@@ -122,7 +122,9 @@ def test_time_limit(disturbed, slow):
 def test_node_down(disturbed, slow, cluster):
     """The node is found dead, and its job starts on another; no retry is used."""
     _, job, node = slow
-    until(lambda: "DOWN" in cluster.say("sinfo", "-h", "-n", node, "-o", "%T").upper(), f"{node} to be down")
+    until(
+        lambda: "DOWN" in cluster.say("sinfo", "-h", "-n", node, "-o", "%T").upper(), f"{node} to be down"
+    )
     until(lambda: cluster.field(job, "Restarts") == "1", "the job to be requeued")
     disturbed.done(CRASHED)
     cluster.start("slurmd", "-N", node)
@@ -135,4 +137,4 @@ def test_after_all_this_the_tables_are_the_same(disturbed, undisturbed):
         disturbed.work.release(shard)
     assert disturbed.process.wait() == 0, disturbed.work.said()[-4000:]
     assert disturbed.work.kept(disturbed.before), "a finished part was trained again"
-    disturbed.work.same_as(undisturbed)
+    disturbed.work.same_as(undisturbed, "tables")

@@ -39,10 +39,10 @@ def test_snakemake_killed_while_jobs_run(work, cluster, undisturbed):
     work.same_as(undisturbed)
 
 
-def test_two_workflows_at_once(prepared, cluster, undisturbed, tmp_path):
+def test_two_workflows_at_once(cluster, undisturbed, tmp_path):
     """In one folder the second is refused; in two folders with one store both end well."""
-    one = twin(prepared, tmp_path / "one")
-    two = twin(prepared, tmp_path / "two")
+    one = twin(undisturbed, tmp_path / "one").without(SHARD)
+    two = twin(undisturbed, tmp_path / "two").without(SHARD)
     share_store(one, two)
     one.hold(f"{SHARD} stop")
     first = one.slurm(*shards(0))

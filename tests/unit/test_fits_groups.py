@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from own_runs import runs
 from test_fits_stops import curves
 
+from own_runs import runs
 from prehoc.fits import groups, spikes
 
 

@@ -101,4 +101,4 @@ rule fig_lower_bound:
         "draw the predictors' risks against the exact risk"
     shell:
         "prehoc --log {log} benchmark-figure lower_bound --config {input.config}"
-        " --table {input.table} --out results/figures"
+        " --table {input.table} --out $(dirname {output.csv})"

@@ -108,4 +108,4 @@ rule fig_estimators:
     shell:
         "prehoc --log {log} figure-estimators --config {input.config}"
         " --estimators {input.estimators} --regret {input.regret}"
-        " --confusion {input.confusion} --out results/figures"
+        " --confusion {input.confusion} --out $(dirname {output.csv})"

@@ -53,4 +53,4 @@ rule fig_rates:
         "draw alpha-hat against the theory's"
     shell:
         "prehoc --log {log} benchmark-figure rates --config {input.config}"
-        " --table {input.table} --out results/figures"
+        " --table {input.table} --out $(dirname {output.csv})"

@@ -24,7 +24,7 @@ from prehoc.preflight import preflight
 from prehoc.synthetic.instances import INSTANCES
 
 TABLES = ["variance", "envelope", "c_star", "regimes", "intrinsic", "advice"]
-LOCK = "envs/requirements.txt"
+LOCK = local("envs/requirements.txt")
 FIGURES = ["fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic"]
 
 
@@ -71,7 +71,7 @@ def written(path, payload):
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
         temporary.write_text(json.dumps(payload, indent=1) + "\n")
         temporary.replace(target)
-    return path
+    return local(path)  # where a storage holds the results, each job writes its own copy of it
 
 
 # Written now, before Snakemake looks at any folder: it remembers what it did not find there.
@@ -94,7 +94,7 @@ STAGES = {
 WHOLE = CONFIG.model_dump(mode="json")
 WHOLE_FILE = written(
     f"results/config/all-{digest([WHOLE, CONFIG.enabled()])}.json",
-    {"config": WHOLE, "tasks": CONFIG.enabled(), "digest": digest(WHOLE), "lock": LOCK},
+    {"config": WHOLE, "tasks": CONFIG.enabled(), "digest": digest(WHOLE), "lock": str(LOCK)},
 )
 RAW_FILE = written(f"results/config/raw-{digest(config)}.json", dict(config))
 KNOWN_FILE = written(

@@ -21,7 +21,7 @@ rule fig2_decay:
     shell:
         "prehoc --log {log} figure fig2_decay --config {input.config}"
         " --variance {input.variance} --envelope {input.envelope} {params.parts}"
-        " --out results/figures"
+        " --out $(dirname {output.csv})"
 
 
 rule fig3_phase:
@@ -46,7 +46,7 @@ rule fig3_phase:
     shell:
         "prehoc --log {log} figure fig3_phase --config {input.config}"
         " --variance {input.variance} --envelope {input.envelope} --regimes {input.regimes}"
-        " --out results/figures"
+        " --out $(dirname {output.csv})"
 
 
 rule fig_c_star:
@@ -71,7 +71,7 @@ rule fig_c_star:
     shell:
         "prehoc --log {log} figure c_star --config {input.config}"
         " --variance {input.variance} --envelope {input.envelope} --c-star {input.c_star}"
-        " --out results/figures"
+        " --out $(dirname {output.csv})"
 
 
 rule fig_curves:
@@ -94,7 +94,7 @@ rule fig_curves:
         "draw the metric over depth"
     shell:
         "prehoc --log {log} figure curves --config {input.config} {params.parts}"
-        " --out results/figures"
+        " --out $(dirname {output.csv})"
 
 
 rule fig_intrinsic:
@@ -116,4 +116,4 @@ rule fig_intrinsic:
         "draw what the intrinsic limit is made of"
     shell:
         "prehoc --log {log} figure intrinsic --config {input.config}"
-        " --intrinsic {input.intrinsic} --out results/figures"
+        " --intrinsic {input.intrinsic} --out $(dirname {output.csv})"

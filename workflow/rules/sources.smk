@@ -85,4 +85,4 @@ rule fig_sources:
         "draw the variance by source"
     shell:
         "prehoc --log {log} figure sources --config {input.config}"
-        " --sources {input.sources} --out results/figures"
+        " --sources {input.sources} --out $(dirname {output.csv})"

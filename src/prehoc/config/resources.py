@@ -12,9 +12,9 @@ import math
 
 from prehoc.config.task import Task
 
-# Milliseconds of a run's step on one core, as measured: a head at 27,000 seed-steps a second or more; modular
-# sums of width 64 at 660 a second; a MiniLM layer 5 ms over 16 texts of 32 tokens; SmolLM2's 30 layers
-# 870 ms in fp32 over 16 texts of 16 tokens.
+# Milliseconds of a run's step on one core, as measured: a head at 27,000 seed-steps a second or more;
+# modular sums of width 64 at 660 a second; a MiniLM layer 5 ms over 16 texts of 32 tokens; SmolLM2's
+# 30 layers 870 ms in fp32 over 16 texts of 16 tokens.
 HEAD_MS = 0.04
 MODULAR_MS = 1.5
 ENCODER_TOKEN_MS = 5.0 / (16 * 32)

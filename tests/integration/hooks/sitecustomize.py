@@ -9,20 +9,24 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 seen = []
 
 
 def watch(event, args):
-    if event != "os.rename" or not str(args[1]).endswith(".safetensors") or "checkpoints" not in str(args[1]):
+    if (
+        event != "os.rename"
+        or not str(args[1]).endswith(".safetensors")
+        or "checkpoints" not in str(args[1])
+    ):
         return
     seen.append(args[1])
     if len(seen) != 3 or "--first" not in sys.argv:
         return
     first = sys.argv[sys.argv.index("--first") + 1].zfill(6)
     try:
-        with open("hold") as file:
-            orders = [line.split() for line in file]
+        orders = [line.split() for line in Path("hold").read_text().splitlines()]
     except FileNotFoundError:
         return
     for shard, what, *more in orders:
