@@ -71,7 +71,8 @@ def written(path, payload):
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
         temporary.write_text(json.dumps(payload, indent=1) + "\n")
         temporary.replace(target)
-    return local(path)  # where a storage holds the results, each job writes its own copy of it
+    # Where a storage holds the results, each job writes its own copy.
+    return local(path)
 
 
 # Written now, before Snakemake looks at any folder: it remembers what it did not find there.
@@ -94,7 +95,12 @@ STAGES = {
 WHOLE = CONFIG.model_dump(mode="json")
 WHOLE_FILE = written(
     f"results/config/all-{digest([WHOLE, CONFIG.enabled()])}.json",
-    {"config": WHOLE, "tasks": CONFIG.enabled(), "digest": digest(WHOLE), "lock": str(LOCK)},
+    {
+        "config": WHOLE,
+        "tasks": CONFIG.enabled(),
+        "digest": digest(WHOLE),
+        "lock": str(LOCK),
+    },
 )
 RAW_FILE = written(f"results/config/raw-{digest(config)}.json", dict(config))
 KNOWN_FILE = written(
