@@ -51,8 +51,9 @@ def test_two_workflows_at_once(cluster, undisturbed, tmp_path):
     beside = one.slurm(*shards(0))
     assert beside.wait() != 0
     assert "Directory cannot be locked" in one.said()
-    second = two.slurm(*shards(0))
+    second = two.slurm(*shards(0), "--config", "device=cpu")
     job = two.job(SHARD)
+    assert "gres:gpu" not in cluster.say("scontrol", "show", "job", job)  # a CPU's job asks for no GPU
     until(lambda: cluster.state_of(job) != "PENDING", "the second workflow's job to start")
     one.release(SHARD)
     assert (first.wait(), second.wait()) == (0, 0), two.said()[-3000:]
