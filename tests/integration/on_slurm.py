@@ -223,7 +223,6 @@ class Work(Project):
         Up to the verdict it is the task's own tables; joining them with other tasks' adds nothing.
         """
         (self.folder / "hold").unlink(missing_ok=True)
-        self.run("--unlock", *TINY)
         self.run(target, *TINY)
         ours, theirs = self.tables(), other.tables()
         if target != "tables":

@@ -1,5 +1,6 @@
 """Snakemake itself killed while jobs run, two workflows at once, and preemption that cancels."""
 
+import os
 import signal
 import subprocess
 
@@ -72,8 +73,12 @@ def share_store(one, two):
 def test_preempted_by_cancelling(work, cluster, undisturbed):
     """Snakemake waits for such a job for ever; `requeue-preempted` says so and brings it back."""
     work.hold(f"{SHARD} stop")
-    process = work.slurm(*shards(0), "--set-resources", "train:slurm_partition=scavenge")
+    cores = os.cpu_count() or 1
+    own = ["train:slurm_partition=scavenge", f"train:cpus_per_task={min(cores + 1, 8)}"]
+    process = work.slurm(*shards(0), "--set-resources", *own)
     job = work.job(SHARD)
+    # profiles/default says `cores: all`, of this machine; what is asked of a node is not cut to that.
+    assert cluster.field(job, "CPUs/Task") == str(min(cores + 1, 8))
     work.frozen(SHARD)
     work.hold()
     before = work.checkpoints()
