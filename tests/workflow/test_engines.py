@@ -6,6 +6,8 @@ import pytest
 import yaml
 from project import CI, ROOT, copy_project
 
+from dry_run import paper, plan
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
@@ -24,7 +26,7 @@ def test_the_roots_link_is_the_slurm_profile():
 
 
 def test_rules_name_no_engine():
-    words = re.compile(r"\b(slurm\w*|sbatch|kube\w*|constraint|partition)\b", re.I)
+    words = re.compile(r"\b(slurm\w*|sbatch|kube\w*|gres|qos)\b", re.I)
     for path in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]:
         assert not words.search(path.read_text()), path
         assert not re.search(r"^\s*retries:", path.read_text(), re.M), path
@@ -57,3 +59,13 @@ def test_profiles_group_rules_that_there_are(name):
     assert ours == {key: default[key] for key in ours}, (
         "profiles/default overrides what another profile says"
     )
+
+
+def test_benchmark_of_the_dry_run_counts_jobs():
+    """Two shards instead of one are one job more, and another task brings its own jobs alone."""
+    one, seconds, peak = plan(paper(10, 3, 1, 10), None)
+    assert plan(paper(10, 3, 1, 5), "slurm")[0] == one + 1
+    # prepare, a shard, forks of two parts, collect, risk, decide
+    assert plan(paper(10, 3, 2, 10), None)[0] == one + 7
+    assert seconds > 0
+    assert peak > 10
