@@ -23,10 +23,19 @@ def prepared(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def undisturbed(prepared, tmp_path_factory):
-    """The same, run to its tables on this machine alone."""
+def alone(prepared, tmp_path_factory):
+    """The same, on its way to its tables on this machine alone; tests of SLURM wait much, and it fills that."""
     project = twin(prepared, tmp_path_factory.mktemp("undisturbed") / "project")
-    project.run("tables", *TINY)
+    process = project.start("tables", *TINY, "--cores", "1", "--quiet", "all")
+    yield project, process
+    process.kill()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(alone):
+    """The tables of a run that nothing disturbed."""
+    project, process = alone
+    assert process.wait() == 0, process.stderr.read()[-3000:]
     return project
 
 

@@ -49,7 +49,7 @@ class Disturbed:
 
 
 @pytest.fixture(scope="module")
-def disturbed(cluster, prepared, tmp_path_factory):
+def disturbed(cluster, prepared, alone, tmp_path_factory):
     made = Disturbed(twin(prepared, tmp_path_factory.mktemp("disturbed") / "project"), cluster)
     yield made
     if made.process.poll() is None:
