@@ -1,5 +1,7 @@
 """One SLURM for all tests, a project that is ready to train, and the same one run undisturbed."""
 
+import os
+
 import pytest
 from on_slurm import TINY, Cluster, tiny_project, twin
 
@@ -7,6 +9,7 @@ from on_slurm import TINY, Cluster, tiny_project, twin
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
     made = Cluster(tmp_path_factory.mktemp("cluster") / "state")
+    os.environ.pop("SLURM_CONF", None)  # else tests would speak to the cluster that this names
     try:
         made.up()
         yield made
