@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from own_runs import falling, runs
 
+from own_runs import falling, runs
 from prehoc.errors import InputError
 from prehoc.fits.curves import curves_of, direction_of, on_one_grid, thinned
 from prehoc.fits.outcome import choose, parse

@@ -46,6 +46,7 @@ rule gather_lower_bound:
         "results/logs/gather/lower_bound.log",
     benchmark:
         "results/benchmarks/gather/lower_bound.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -70,6 +71,7 @@ rule lower_bound_verdict:
         "results/logs/lower_bound_verdict.log",
     benchmark:
         "results/benchmarks/lower_bound_verdict.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -90,6 +92,7 @@ rule fig_lower_bound:
         "results/logs/figures/lower_bound.log",
     benchmark:
         "results/benchmarks/figures/lower_bound.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -98,4 +101,4 @@ rule fig_lower_bound:
         "draw the predictors' risks against the exact risk"
     shell:
         "prehoc --log {log} benchmark-figure lower_bound --config {input.config}"
-        " --table {input.table} --out results/figures"
+        " --table {input.table} --out $(dirname {output.csv})"

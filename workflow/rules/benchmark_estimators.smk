@@ -45,6 +45,7 @@ rule gather_confusion:
         ),
     log:
         "results/logs/gather/confusion.log",
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -97,6 +98,7 @@ rule fig_estimators:
         "results/logs/figures/estimators.log",
     benchmark:
         "results/benchmarks/figures/estimators.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -106,4 +108,4 @@ rule fig_estimators:
     shell:
         "prehoc --log {log} figure-estimators --config {input.config}"
         " --estimators {input.estimators} --regret {input.regret}"
-        " --confusion {input.confusion} --out results/figures"
+        " --confusion {input.confusion} --out $(dirname {output.csv})"

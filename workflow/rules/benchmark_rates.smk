@@ -44,6 +44,7 @@ rule fig_rates:
         "results/logs/figures/rates.log",
     benchmark:
         "results/benchmarks/figures/rates.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -52,4 +53,4 @@ rule fig_rates:
         "draw alpha-hat against the theory's"
     shell:
         "prehoc --log {log} benchmark-figure rates --config {input.config}"
-        " --table {input.table} --out results/figures"
+        " --table {input.table} --out $(dirname {output.csv})"

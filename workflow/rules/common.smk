@@ -10,19 +10,21 @@ from prehoc.config import (
     benchmark_config,
     digest,
     figures_config,
+    fork_minutes,
     fork_parts,
     known_config,
     resolve,
     shards,
     source_digest,
     stage_config,
+    train_minutes,
 )
 from prehoc.errors import InputError, disk_full
 from prehoc.preflight import preflight
 from prehoc.synthetic.instances import INSTANCES
 
 TABLES = ["variance", "envelope", "c_star", "regimes", "intrinsic", "advice"]
-LOCK = "envs/requirements.txt"
+LOCK = local("envs/requirements.txt")
 FIGURES = ["fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic"]
 
 
@@ -73,7 +75,8 @@ def written(path, payload):
         except OSError as error:
             temporary.unlink(missing_ok=True)
             sys.exit(f"prehoc: {disk_full(target, error) or error}")
-    return path
+    # Where a storage holds the results, each job writes its own copy.
+    return local(path)
 
 
 # Written now, before Snakemake looks at any folder: it remembers what it did not find there.
@@ -96,7 +99,12 @@ STAGES = {
 WHOLE = CONFIG.model_dump(mode="json")
 WHOLE_FILE = written(
     f"results/config/all-{digest([WHOLE, CONFIG.enabled()])}.json",
-    {"config": WHOLE, "tasks": CONFIG.enabled(), "digest": digest(WHOLE), "lock": LOCK},
+    {
+        "config": WHOLE,
+        "tasks": CONFIG.enabled(),
+        "digest": digest(WHOLE),
+        "lock": str(LOCK),
+    },
 )
 RAW_FILE = written(f"results/config/raw-{digest(config)}.json", dict(config))
 KNOWN_FILE = written(
@@ -117,6 +125,33 @@ BENCHMARK_FILES = {
 def stage_file(stage):
     """An input function: the resolved config of a stage of the wildcard's task."""
     return lambda wildcards: STAGES[wildcards.task, stage]
+
+
+def memory(wildcards, attempt):
+    """Memory of a training or fork job in MB; a further attempt asks for as much more."""
+    return CONFIG.tasks[wildcards.task].resources.mem_mb * attempt
+
+
+def train_time(wildcards, attempt):
+    """Minutes of a job that trains a shard."""
+    runs = int(wildcards.end) - int(wildcards.first)
+    return train_minutes(CONFIG.tasks[wildcards.task], runs) * attempt
+
+
+def fork_time(wildcards, attempt):
+    """Minutes of a job that forks at the wildcard's depths."""
+    depths = [int(depth) for depth in wildcards.depths.split("-")]
+    return fork_minutes(CONFIG.tasks[wildcards.task], depths) * attempt
+
+
+def start_time(wildcards, attempt):
+    """Minutes of a job of the task that trains nothing."""
+    return CONFIG.tasks[wildcards.task].resources.minutes * attempt
+
+
+def gpus(wildcards):
+    """GPUs of a job of the task: executors of clusters know this resource, local runs ignore it."""
+    return 0 if CONFIG.device == "cpu" else CONFIG.tasks[wildcards.task].resources.gpu
 
 
 def picture(name, category):

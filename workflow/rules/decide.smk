@@ -58,6 +58,7 @@ for name in TABLES:
             f"results/logs/gather/{name}.log",
         benchmark:
             f"results/benchmarks/gather/{name}.tsv"
+        localrule: True
         conda:
             "../../envs/analysis.yaml"
         params:
@@ -77,6 +78,7 @@ rule summary:
         "results/summary.md",
     log:
         "results/logs/gather/summary.log",
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -99,6 +101,7 @@ rule provenance:
         "results/provenance.json",
     log:
         "results/logs/provenance.log",
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:

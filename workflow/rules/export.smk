@@ -14,7 +14,8 @@ rule export:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=memory,
+        runtime=start_time,
     params:
         source=source_digest("export"),
         seed=lambda wildcards: int(wildcards.seed),

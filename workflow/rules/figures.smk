@@ -10,6 +10,7 @@ rule fig2_decay:
         "results/logs/figures/fig2_decay.log",
     benchmark:
         "results/benchmarks/figures/fig2_decay.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -20,7 +21,7 @@ rule fig2_decay:
     shell:
         "prehoc --log {log} figure fig2_decay --config {input.config}"
         " --variance {input.variance} --envelope {input.envelope} {params.parts}"
-        " --out results/figures"
+        " --out $(dirname {output.csv})"
 
 
 rule fig3_phase:
@@ -35,6 +36,7 @@ rule fig3_phase:
         "results/logs/figures/fig3_phase.log",
     benchmark:
         "results/benchmarks/figures/fig3_phase.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -44,7 +46,7 @@ rule fig3_phase:
     shell:
         "prehoc --log {log} figure fig3_phase --config {input.config}"
         " --variance {input.variance} --envelope {input.envelope} --regimes {input.regimes}"
-        " --out results/figures"
+        " --out $(dirname {output.csv})"
 
 
 rule fig_c_star:
@@ -59,6 +61,7 @@ rule fig_c_star:
         "results/logs/figures/c_star.log",
     benchmark:
         "results/benchmarks/figures/c_star.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -68,7 +71,7 @@ rule fig_c_star:
     shell:
         "prehoc --log {log} figure c_star --config {input.config}"
         " --variance {input.variance} --envelope {input.envelope} --c-star {input.c_star}"
-        " --out results/figures"
+        " --out $(dirname {output.csv})"
 
 
 rule fig_curves:
@@ -81,6 +84,7 @@ rule fig_curves:
         "results/logs/figures/curves.log",
     benchmark:
         "results/benchmarks/figures/curves.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -90,7 +94,7 @@ rule fig_curves:
         "draw the metric over depth"
     shell:
         "prehoc --log {log} figure curves --config {input.config} {params.parts}"
-        " --out results/figures"
+        " --out $(dirname {output.csv})"
 
 
 rule fig_intrinsic:
@@ -103,6 +107,7 @@ rule fig_intrinsic:
         "results/logs/figures/intrinsic.log",
     benchmark:
         "results/benchmarks/figures/intrinsic.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -111,4 +116,4 @@ rule fig_intrinsic:
         "draw what the intrinsic limit is made of"
     shell:
         "prehoc --log {log} figure intrinsic --config {input.config}"
-        " --intrinsic {input.intrinsic} --out results/figures"
+        " --intrinsic {input.intrinsic} --out $(dirname {output.csv})"

@@ -14,7 +14,9 @@ rule prepare:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=memory,
+        runtime=start_time,
+        gpu=gpus,
         device=CONFIG.device,  # a resource, as a param of another value would re-run the job
     params:
         source=source_digest("prepare"),

@@ -55,6 +55,7 @@ rule gather_sources:
         "results/logs/gather/sources.log",
     benchmark:
         "results/benchmarks/gather/sources.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -75,6 +76,7 @@ rule fig_sources:
         "results/logs/figures/sources.log",
     benchmark:
         "results/benchmarks/figures/sources.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -83,4 +85,4 @@ rule fig_sources:
         "draw the variance by source"
     shell:
         "prehoc --log {log} figure sources --config {input.config}"
-        " --sources {input.sources} --out results/figures"
+        " --sources {input.sources} --out $(dirname {output.csv})"

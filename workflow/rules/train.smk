@@ -18,7 +18,9 @@ rule train:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=memory,
+        runtime=train_time,
+        gpu=gpus,
         device=CONFIG.device,  # a resource, as a param of another value would re-run the job
         lock=CONFIG.lock.text(),  # likewise
     params:

@@ -7,6 +7,7 @@ key re-runs what it touches and nothing else.  No numpy, pandas or torch here: t
 
 from prehoc.config.blocks import FACTORS, Block
 from prehoc.config.loading import json_schema, load, resolve
+from prehoc.config.resources import fork_minutes, train_minutes
 from prehoc.config.settings import Config
 from prehoc.config.stages import (
     SOURCES,
@@ -40,6 +41,7 @@ __all__ = [
     "evaluation_of",
     "figures_config",
     "fork_depths",
+    "fork_minutes",
     "fork_parts",
     "json_schema",
     "known_config",
@@ -49,4 +51,5 @@ __all__ = [
     "shards",
     "source_digest",
     "stage_config",
+    "train_minutes",
 ]

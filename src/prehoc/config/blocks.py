@@ -158,3 +158,27 @@ class Forks(Block):
     depths: Annotated[list[Count], Field(min_length=1)]
     trunks: Annotated[int, Field(ge=2)]
     per_trunk: Annotated[int, Field(ge=2)]
+
+
+class Resources(Block):
+    """What a job of the task asks of a cluster; see config/resources.py for how its time is made of it."""
+
+    mem_mb: Count = Field(
+        description="memory at the first attempt; each further attempt asks for as much more"
+    )
+    minutes: Count = Field(description="time for the start: environments, imports, reading the model")
+    step_ms: Literal["auto"] | Positive = Field(
+        description="time of a run's step; auto: as on one core of a CPU"
+    )
+    margin: Annotated[float, Field(ge=1)] = Field(description="factor on the time of the steps")
+    gpu: Annotated[int, Field(ge=0, le=1)] = Field(
+        description="GPUs of a training or fork job; none is asked for where `device` is cpu"
+    )
+
+    @field_validator("step_ms", mode="before")
+    @classmethod
+    def _step(cls, value: object) -> object:
+        number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        if value != "auto" and not number:
+            raise ValueError(f"{value!r}: write auto, or milliseconds above 0")
+        return value

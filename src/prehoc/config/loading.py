@@ -124,7 +124,7 @@ def _read_yaml(path: str | Path) -> Mapping[str, Any]:
 def json_schema() -> dict[str, Any]:
     """The JSON schema of a raw config file: task blocks may leave to `defaults` what those hold."""
     schema = Config.model_json_schema()
-    blocks = "Task Model Data Arithmetic Method Optimiser Outcome Outputs Forks"
+    blocks = "Task Model Data Arithmetic Method Optimiser Outcome Outputs Forks Resources"
     for block in blocks.split():
         schema["$defs"][block].pop("required", None)
     return schema

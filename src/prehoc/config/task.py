@@ -18,6 +18,7 @@ from prehoc.config.blocks import (
     Optimiser,
     Outcome,
     Outputs,
+    Resources,
 )
 
 MIN_RUNS = 5  # fewer make no variance worth a table
@@ -55,6 +56,7 @@ class Task(Block):
     outcome: Outcome
     outputs: Outputs | None = Field(description="null: none; a crossed task records none")
     forks: Forks | None
+    resources: Resources = Field(description="what its jobs ask of a cluster; makes no result stale")
     crossed: Annotated[
         list[Literal["init", "order", "dropout", "label_noise", "subset", "population", "target"]],
         Field(max_length=5),
