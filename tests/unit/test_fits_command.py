@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import prehoc
-from own_runs import runs
+from own_runs import DEPTHS, runs
 from prehoc import tables
 from prehoc.errors import InputError
 from prehoc.training.stop_rule import stop_rule
@@ -83,9 +83,11 @@ def test_a_callback_stops_where_the_fit_says(done):
     folder, _ = done
     fit = prehoc.fit(folder / "runs.csv", prices=[0.1, 0.4])
     row = fit.c_star[fit.c_star["recommended"] & (fit.c_star["price"] == 0.4)].iloc[0]
-    for source in (fit, fit.verdict().to_dict(), folder / "out" / "verdict.json"):
+    said = fit.verdict()
+    for source in (fit, said, said.to_dict(), folder / "out", folder / "out" / "verdict.json"):
         rule = stop_rule(source, "t", price=0.4)
         assert rule.depth == math.ceil(row["c_star"])
         assert rule.price == pytest.approx(0.4)
+        assert rule.horizon == DEPTHS[-1]
     with pytest.raises(InputError, match="small"):
         stop_rule(folder / "out" / "verdict.json", "small")

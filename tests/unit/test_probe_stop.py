@@ -140,7 +140,7 @@ REFUSED = {
         ({"stop_at": TASK, "price": math.nan}, "price: takes a number above 0"),
         ({"stop_at": object()}, "takes a depth, the path"),
         ({"stop_at": "nowhere/verdict.json"}, "nowhere/verdict.json: no such file"),
-        ({"stop_at": "."}, "name the verdict.json itself"),
+        ({"stop_at": "."}, "verdict.json: no such file"),
         ({"stop_at": __file__}, "is no JSON"),
         ({"stop_at": {"rows": 3}}, "is no verdict"),
         ({"stop_at": {"tasks": 3}}, "is no verdict"),

@@ -40,10 +40,10 @@ class StopRule:
 def stop_rule(stop_at: Any, task: str, price: float | None = None) -> StopRule:
     """The rule that `stop_at` asks for.
 
-    `stop_at` is a depth; the path of a verdict.json, by `prehoc fit` or of one task of the workflow; what
-    such a file holds; or a fit, an object with `verdict()` or a frame `c_star`. Of a fit's prices the one
-    nearest to `price` on a log scale is taken, without it the middle one. c* is the guarded rule's
-    (docs/method.md), rounded up.
+    `stop_at` is a depth; the path of a verdict.json, by `prehoc fit` or of one task of the workflow, or of
+    the folder that holds it; what such a file holds; a Verdict; or a fit, an object with `verdict()` or a
+    frame `c_star`. Of a fit's prices the one nearest to `price` on a log scale is taken, without it the
+    middle one. c* is the guarded rule's (docs/method.md), rounded up.
 
     Raises InputError where there is no c* of `task`: no such task, one that was refused, or no verdict at
     all.
@@ -87,7 +87,9 @@ def _priced(stop_at: Any, task: str) -> tuple[str, list[dict[str, Any]], int | N
     if isinstance(stop_at, Mapping):
         return _of_tasks(stop_at, "stop_at", task)
     source = f"stop_at ({type(stop_at).__name__})"
-    spoken = stop_at.verdict() if callable(getattr(stop_at, "verdict", None)) else None
+    spoken = stop_at.verdict() if callable(getattr(stop_at, "verdict", None)) else stop_at
+    if callable(getattr(spoken, "to_json", None)):  # a prehoc.Verdict
+        spoken = spoken.to_dict()
     if isinstance(spoken, (Mapping, list)):
         return _of_tasks(spoken, source, task)
     frame = getattr(stop_at, "c_star", None)
@@ -101,6 +103,7 @@ def _priced(stop_at: Any, task: str) -> tuple[str, list[dict[str, Any]], int | N
 
 
 def _load(path: Path) -> Any:
+    path = path / "verdict.json" if path.is_dir() else path
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
