@@ -44,16 +44,15 @@ _PLAIN = 0.5  # runs that go up less those that go down, as a share: under it ne
 class Curves:
     """A task's N runs at D depths > 0.
 
-    `seed` [N]; `depth` [D]; `value` [N, D] (nan: not measured, or failed); `seen` [N, D]: a row was
-    there; `final` [N] and `target` [N] (R by a column, or by rows of split target at `target_depth`),
-    nan where there is none; `group` [N] texts; `failed` [N]: a value was null.
+    `seed` [N]; `depth` [D]; `value` [N, D] (nan: not measured, or failed); `final` [N] and `target`
+    [N] (R by a column, or by rows of split target at `target_depth`), nan where there is none; `group`
+    [N] texts; `failed` [N]: a value was null.
     """
 
     task: str
     seed: Index
     depth: Index
     value: Array
-    seen: Flags
     final: Array
     target: Array
     target_depth: int | None
@@ -62,12 +61,12 @@ class Curves:
 
     def runs(self, keep: Flags) -> Curves:
         """The same with these runs [N] alone."""
-        per_run = ("seed", "value", "seen", "final", "target", "group", "failed")
+        per_run = ("seed", "value", "final", "target", "group", "failed")
         return replace(self, **{name: getattr(self, name)[keep] for name in per_run})
 
     def depths(self, keep: Flags) -> Curves:
         """The same with these depths [D] alone."""
-        return replace(self, depth=self.depth[keep], value=self.value[:, keep], seen=self.seen[:, keep])
+        return replace(self, depth=self.depth[keep], value=self.value[:, keep])
 
     @property
     def last(self) -> Index:
@@ -102,7 +101,6 @@ def curves_of(task: str, rows: pd.DataFrame) -> tuple[Curves, list[SetAside]]:
         seed=seeds,
         depth=depths,
         value=value,
-        seen=there,
         final=per_run["final"].to_numpy(float),
         target=last.to_numpy(float),
         target_depth=int(target["depth"].max()) if len(target) else None,

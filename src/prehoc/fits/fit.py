@@ -17,6 +17,7 @@ from prehoc.fits.measure import NAMES, tables_of
 from prehoc.fits.rows import Rows, SetAside, read_rows
 from prehoc.fits.task import FEW_RUNS, Options, Ready, make_ready
 from prehoc.risk import pipeline
+from prehoc.risk.words import UNMEASURED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -211,9 +212,7 @@ def _verdict(one: Ready, made: dict[str, pd.DataFrame], options: Options) -> dic
     at_end = judge.open_at_end(places[0] if places else None)
     base["horizon"], base["runs_read"] = one.data.horizon, one.runs
     said["outcome"] = said["outcome"] | {"mean": float(np.mean(one.data.outcome))}
-    base["caveats"] = [
-        c for c in base["caveats"] if not c.startswith("a risk was not measured, or is zero")
-    ]
+    base["caveats"] = [c for c in base["caveats"] if c != UNMEASURED]  # own runs have words of their own
     if one.data.settled is not None:
         early = judge.while_open(places[0] if places else None, one.data)
         words = f"{said['censoring']['in_words']} {early.pop('in_words')}".strip()

@@ -10,6 +10,8 @@ import pandas as pd
 
 from prehoc.risk.data import TaskData
 from prehoc.risk.phase import last_open
+from prehoc.risk.rivals import akaike
+from prehoc.risk.stopping import GUARD_LEVEL
 from prehoc.risk.verdict import clean
 
 LAWS = {
@@ -18,7 +20,6 @@ LAWS = {
     "flat": "a flat line",
     "late": "a late reveal (a falling step, no smooth law)",
 }
-_REFUSED = 0.01  # the lack-of-fit level
 
 
 def law(envelope: pd.DataFrame, task: str, proxy: str, information: str) -> dict[str, Any]:
@@ -29,11 +30,10 @@ def law(envelope: pd.DataFrame, task: str, proxy: str, information: str) -> dict
     if rows.empty:
         why = "No decay law was fitted: it takes 4 depths with a risk above zero before the horizon."
         return {"winner": None, "weight": None, "fits": None, "weights": {}, "in_words": why}
-    weight = np.exp(-rows["delta_aic"].to_numpy(float) / 2)
-    weights = dict(zip(rows["model"], (weight / weight.sum()).tolist(), strict=True))
+    weights = dict(zip(rows["model"], akaike(rows["delta_aic"].to_numpy(float)).tolist(), strict=True))
     winner = max(weights, key=lambda name: weights[name])
     p = float(rows.loc[rows["model"] == winner, "lack_of_fit_p"].iloc[0])
-    fits = bool(not p < _REFUSED)
+    fits = bool(not p < GUARD_LEVEL)
     words = f"Of the decay laws {LAWS[winner]} wins (AIC weight {weights[winner]:.2f})"
     if winner == "flat":
         words = f"No decay is seen: a flat line fits best (AIC weight {weights[winner]:.2f})"

@@ -6,7 +6,7 @@ in ten reach, or is the number of steps to the target that they all pursue.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -160,7 +160,7 @@ def _carried(curves: Curves) -> Curves:
     for row, end, failed in zip(value, curves.last, curves.failed, strict=True):
         if end >= 0 and not failed:
             row[end + 1 :] = row[end]
-    return Curves(**{**vars(curves), "value": value})
+    return replace(curves, value=value)
 
 
 def _up_to(curves: Curves, end: int) -> tuple[Curves, list[SetAside]]:
@@ -255,7 +255,7 @@ def _to_target(
             "choose a larger --horizon",
         )
     settled = curves.depth[None, :] >= np.where(met, value, np.inf)[:, None]
-    kept = Curves(**{**vars(curves), "value": np.where(settled, np.nan, curves.value)})
+    kept = replace(curves, value=np.where(settled, np.nan, curves.value))
     cut, aside = _up_to(kept, end)
     settled = settled[:, : len(cut.depth)]
     failed = curves.failed | open_ | late

@@ -35,13 +35,13 @@ class Spikes:
         """How many runs have one."""
         return int(self.at.any(axis=1).sum())
 
-    def as_dict(self) -> dict[str, Any]:
-        """For the verdict."""
+    def as_dict(self, handling: str) -> dict[str, Any]:
+        """For the verdict; `handling` says what became of them: set aside, or kept."""
         count = int(self.at.sum())
         where = [int(d) for d in self.depth[self.at.any(axis=0)]]
         said = "No spikes."
         if count:
-            said = f"{count} spike{'s' * (count > 1)} in {self.runs} of {len(self.at)} runs, set aside."
+            said = f"{count} spike{'s' * (count > 1)} in {self.runs} of {len(self.at)} runs, {handling}."
         return {"count": count, "runs": self.runs, "depths": where, "in_words": said}
 
 

@@ -78,10 +78,8 @@ def _why(curves: Curves, direction: str) -> Stops:
     found = _target(curves, direction, whole, early)
     if found is not None:
         value, span = found
-        signed = curves.value if direction == "higher" else -curves.value
         sign = 1.0 if direction == "higher" else -1.0
-        reach = np.array([row[i] if i >= 0 else np.nan for row, i in zip(signed, last, strict=True)])
-        met = whole & (reach >= sign * value)
+        met = whole & (_reach(curves, direction)[0] >= sign * value)
         side = "at or above" if direction == "higher" else "at or below"
         words = f"{told}: they stop at the first value {side} a target of about {value:g}."
         return Stops("target", words, early, met, target=value, span=span, first=first)
@@ -180,7 +178,7 @@ def _without_repeats(curves: Curves, direction: str) -> tuple[Curves, int]:
     cut = curves.value.copy()
     for k in np.flatnonzero(tail):
         cut[k, start[k] + 1 :] = np.nan
-    trimmed = replace(curves, value=cut, seen=curves.seen & np.isfinite(cut))
+    trimmed = replace(curves, value=cut)
     long = tail & (last - start >= 2)
     fine = np.mean([len(repr(float(v)).rstrip("0")) >= 8 for v in values]) > 0.5
     by_digits = fine and long.sum() >= max(_LEAST, 0.05 * len(last))

@@ -179,9 +179,8 @@ def _check_groups(ready: Ready, outcome: Outcome, options: Options) -> None:
 def _data(ready: Ready, outcome: Outcome, options: Options) -> TaskData:
     curves = outcome.curves
     found = spikes.find_spikes(curves)
-    ready.said["spikes"] = found.as_dict()
-    count = int(found.at.sum())
-    if count and options.spikes == "set-aside":
+    ready.said["spikes"] = found.as_dict("kept" if options.spikes == "keep" else "set aside")
+    if found.at.any() and options.spikes == "set-aside":
         curves = replace(curves, value=np.where(found.at, np.nan, curves.value))
         ready.aside.append(SetAside("values", int(found.at.sum()), "spikes in a run's curve", ready.task))
         share = found.runs / len(found.at)
@@ -193,8 +192,6 @@ def _data(ready: Ready, outcome: Outcome, options: Options) -> TaskData:
                 "rate, or fit them with --spikes keep",
             )
             ready.refuse("regime", "the spikes hide what the curves tell", "what would help alpha")
-    elif count:
-        ready.said["spikes"]["in_words"] = ready.said["spikes"]["in_words"].replace("set aside", "kept")
     keep = np.isfinite(outcome.value)
     if options.spikes == "set-aside":
         _refuse_outliers(ready, outcome.value[keep])

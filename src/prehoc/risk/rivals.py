@@ -160,13 +160,17 @@ def compare(fit: EnvelopeFit) -> list[Rival]:
     return [power(fit), log_regression(fit), exponential(fit), flat(fit), late(fit)]
 
 
+def akaike(aic: Array) -> Array:
+    """Akaike weights exp(-delta/2), summing to 1, of AICs (or their differences) [M]."""
+    weight = np.exp(-(aic - aic.min()) / 2)
+    return np.asarray(weight / weight.sum())
+
+
 def aic_weights(rivals: list[Rival]) -> dict[str, float]:
     """Akaike weights exp(-delta/2), summing to 1, over the models that compete.
 
     The paper's regression is left out: it is another estimator of the power law, not a rival.
     """
     competing = [r for r in rivals if r.model != "loglog"]
-    aic = np.array([r.aic for r in competing])
-    weight = np.exp(-(aic - aic.min()) / 2)
-    weight /= weight.sum()
+    weight = akaike(np.array([r.aic for r in competing]))
     return {r.model: float(w) for r, w in zip(competing, weight, strict=True)}

@@ -16,6 +16,11 @@ MEANING = {
     "settled": "R does not vary over the runs (beyond the tolerance), so there is nothing to predict",
     "undecided": "the measurements do not single out one regime; measure more runs",
 }
+UNMEASURED = (
+    "a risk was not measured, or is zero, at the horizon: where R includes no noise of its own "
+    "(target sample, label noise, domain), L_int is zero by construction for state, and the "
+    "fitted one is an extrapolation: the level that the law comes to just before T"
+)
 _SEEN = {
     "last": "the metric alone",
     "prefix": "the metric's whole course",
@@ -51,11 +56,7 @@ def caveats(here: pd.DataFrame, horizon: Any, information: str) -> list[str]:
     curves = here[pairs]
     at_end = curves[(curves["depth"] == horizon) & (curves["risk"] > 0)]
     if at_end["proxy"].nunique() < curves["proxy"].nunique():
-        notes.append(
-            "a risk was not measured, or is zero, at the horizon: where R includes no noise of its own "
-            "(target sample, label noise, domain), L_int is zero by construction for state, and the "
-            "fitted one is an extrapolation: the level that the law comes to just before T"
-        )
+        notes.append(UNMEASURED)
     lost = float(here["failure_rate"].max())
     if lost > 0:
         notes.append(f"{lost:.1%} of runs or forks failed; all numbers hold for those that did not")
