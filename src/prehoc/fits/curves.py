@@ -81,11 +81,11 @@ def curves_of(task: str, rows: pd.DataFrame) -> tuple[Curves, list[SetAside]]:
     aside: list[SetAside] = []
     halves = rows["split"].isin(["target_a", "target_b"])
     if halves.any():
-        aside.append(SetAside("rows", int(halves.sum()), "of splits target_a and target_b", task))
+        aside.append(SetAside("rows", int(halves.sum()), "of splits target_a and target_b"))
     val = rows[rows["split"] == "val"]
     start = val["depth"] == 0
     if start.any():
-        aside.append(SetAside("rows", int(start.sum()), "depth 0 is before training, and no probe", task))
+        aside.append(SetAside("rows", int(start.sum()), "depth 0 is before training, and no probe"))
         val = val[~start]
     target = rows[rows["split"] == "target"]
     seeds = np.sort(rows["seed"].unique())
@@ -136,16 +136,14 @@ def on_one_grid(curves: Curves) -> tuple[Curves, list[SetAside]]:
         )
     aside: list[SetAside] = []
     if 0 < odd.sum() <= FEW * len(odd):
-        aside.append(
-            SetAside("runs", int(odd.sum()), "measured at other depths than the rest", curves.task)
-        )
+        aside.append(SetAside("runs", int(odd.sum()), "measured at other depths than the rest"))
         curves = curves.runs(~odd)
         curves = curves.depths(np.asarray(np.isfinite(curves.value).any(axis=0)))
         rare = _rare(curves)
     if rare.any():
         count = int(np.isfinite(curves.value[:, rare]).sum())
         why = f"measured in few runs: {_listed(curves.depth[rare])} ({count} values)"
-        aside.append(SetAside("depths", int(rare.sum()), why, curves.task))
+        aside.append(SetAside("depths", int(rare.sum()), why))
         curves = curves.depths(~rare)
     return curves, aside
 
@@ -177,7 +175,7 @@ def thinned(curves: Curves, keep_last: bool) -> tuple[Curves, list[SetAside]]:
     keep[0] = True
     keep[-1] |= keep_last
     why = f"{int(keep.sum())} of {n} depths are used, even in log depth: neighbours tell the same"
-    return curves.depths(keep), [SetAside("depths", int((~keep).sum()), why, curves.task)]
+    return curves.depths(keep), [SetAside("depths", int((~keep).sum()), why)]
 
 
 def direction_of(curves: Curves, metric: str, given: str) -> tuple[str, str]:

@@ -119,7 +119,7 @@ def _lost(curves: Curves, missing: Flags, what: str, remedy: str) -> list[SetAsi
         raise RefusedError(
             curves.task, f"{count} of {n} runs have no {what}, so R of the others is a selection", remedy
         )
-    return [SetAside("runs", count, f"no {what}", curves.task)]
+    return [SetAside("runs", count, f"no {what}")]
 
 
 def _final(curves: Curves, stops: Stops, direction: str, horizon: int | None) -> Outcome:
@@ -168,9 +168,7 @@ def _up_to(curves: Curves, end: int) -> tuple[Curves, list[SetAside]]:
     if not beyond.any():
         return curves, []
     count = int(np.isfinite(curves.value[:, beyond]).sum())
-    return curves.depths(~beyond), [
-        SetAside("values", count, f"measured beyond the horizon {end}", curves.task)
-    ]
+    return curves.depths(~beyond), [SetAside("values", count, f"measured beyond the horizon {end}")]
 
 
 def _at_depth(curves: Curves, stops: Stops, direction: str, depth: int, why: str) -> Outcome:
@@ -260,9 +258,7 @@ def _to_target(
     settled = settled[:, : len(cut.depth)]
     failed = curves.failed | open_ | late
     if open_.any():
-        aside.append(
-            SetAside("runs", int(open_.sum()), "did not meet the target: counted as failures", curves.task)
-        )
+        aside.append(SetAside("runs", int(open_.sum()), "did not meet the target: counted as failures"))
     before = cut.depth[~settled[~failed].any(axis=0)]
     side = "at or above" if sign > 0 else "at or below"
     words = f"R is the number of steps to the first value {side} {found:g}"

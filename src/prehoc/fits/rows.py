@@ -27,7 +27,6 @@ class SetAside:
     what: str
     count: int
     why: str
-    task: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For the verdict."""

@@ -56,7 +56,7 @@ def find_stops(curves: Curves, direction: str) -> tuple[Curves, Stops, list[SetA
     aside = []
     if repeats:
         why = "a run's last value repeated to the end (last value carried forward): not measured there"
-        aside.append(SetAside("values", repeats, why, curves.task))
+        aside.append(SetAside("values", repeats, why))
     found = _why(cut, direction)
     if repeats:
         words = f"After a run ends its last value is repeated in the log ({repeats} values, taken out). "

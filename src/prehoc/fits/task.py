@@ -182,7 +182,7 @@ def _data(ready: Ready, outcome: Outcome, options: Options) -> TaskData:
     ready.said["spikes"] = found.as_dict("kept" if options.spikes == "keep" else "set aside")
     if found.at.any() and options.spikes == "set-aside":
         curves = replace(curves, value=np.where(found.at, np.nan, curves.value))
-        ready.aside.append(SetAside("values", int(found.at.sum()), "spikes in a run's curve", ready.task))
+        ready.aside.append(SetAside("values", int(found.at.sum()), "spikes in a run's curve"))
         share = found.runs / len(found.at)
         if share > spikes.MOST:
             ready.refuse(
@@ -247,7 +247,7 @@ def _within(ready: Ready, curves: Curves, keep: np.ndarray) -> tuple[np.ndarray,
     _, group, count = np.unique(curves.group[keep], return_inverse=True, return_counts=True)
     alone = count[group] < 2
     if alone.any():
-        ready.aside.append(SetAside("runs", int(alone.sum()), "alone in their group", ready.task))
+        ready.aside.append(SetAside("runs", int(alone.sum()), "alone in their group"))
     kept = keep.copy()
     kept[np.flatnonzero(keep)[alone]] = False
     ready.said["groups"]["in_words"] += f" Variances are those within the {int((count > 1).sum())} groups."
