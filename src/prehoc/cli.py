@@ -5,7 +5,10 @@ Exit codes: 0 done, 1 bad input (one line says what and how to mend it), 2 wrong
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -29,11 +32,29 @@ from prehoc.commands import (  # noqa: F401
 from prehoc.commands.app import app, log
 from prehoc.errors import InputError
 
+KEEP_SIZE = 1  # of fallocate(2): the file grows no longer by it
+ROOM = 1 << 16  # bytes a log sets aside, so that a disk that fills up meanwhile still takes its last words
+
 
 class _LogFile(logging.FileHandler):
     """A log file that says once, in one line, that it can't be written: a full disk is no traceback."""
 
     said = False
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, mode="w")
+        if self.stream is not None:
+            with contextlib.suppress(AttributeError, OSError):  # Linux, and a file system that can
+                size = ctypes.c_int64(ROOM)
+                ctypes.CDLL(None).fallocate(self.stream.fileno(), KEEP_SIZE, ctypes.c_int64(0), size)
+
+    def close(self) -> None:
+        """Close the file, and give back what it had set aside."""
+        if self.stream is not None:
+            with contextlib.suppress(OSError):
+                self.stream.flush()
+                os.ftruncate(self.stream.fileno(), os.fstat(self.stream.fileno()).st_size)
+        super().close()
 
     def handleError(self, record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]
@@ -64,7 +85,7 @@ def _common(
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(_LogFile(log_file, mode="w"))
+        handlers.append(_LogFile(log_file))
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
     log.setLevel(logging.INFO)  # our own progress; libraries speak up from warnings on
 

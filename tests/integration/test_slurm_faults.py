@@ -19,7 +19,7 @@ class Disturbed:
 
     def __init__(self, work, cluster):
         self.work, self.cluster = work, cluster
-        work.hold(*(f"{shard} stop" for shard in HELD), f"{HUNGRY} hog 1100")
+        work.hold(*(f"{shard} stop" for shard in HELD), f"{HUNGRY} hog 1600")
         self.process = work.slurm(*shards(*range(0, 96, 16)))
         self.before = {}
 
@@ -85,7 +85,7 @@ def test_memory(disturbed, cluster):
     assert disturbed.failed(job) in ("FAILED", "OUT_OF_MEMORY")
     again = disturbed.work.job(HUNGRY, 2)
     asked = [cluster.field(j, "MinMemoryNode") for j in (job, again)]
-    assert asked == ["1000M", "2000M"]
+    assert asked == ["1500M", "3000M"]
     assert [cluster.field(j, "TimeLimit") for j in (job, again)] == ["00:04:00", "00:08:00"]
     disturbed.done(HUNGRY)
     assert len(disturbed.work.jobs(HUNGRY)) == 2

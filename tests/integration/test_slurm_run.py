@@ -27,7 +27,7 @@ def test_a_whole_run_ends_in_the_same_tables(cluster, undisturbed, tmp_path):
     for job in re.findall(r"SLURM jobid (\d+) \(log: \S+/rule_train", said):
         shown = cluster.say("scontrol", "show", "job", job)
         assert "TresPerJob=gres:gpu:1" in shown
-        assert "MinMemoryNode=1000M" in shown
+        assert "MinMemoryNode=1500M" in shown
         assert "TimeLimit=00:04:00" in shown
         assert "Requeue=1" in shown
         assert "Partition=gpu" in shown

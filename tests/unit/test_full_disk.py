@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import resource
 
@@ -85,8 +86,6 @@ def test_other_errors_stay_what_they_are(tmp_path):
 
 
 def test_a_log_that_cannot_be_written_says_so_once(tmp_path, capsys):
-    import logging
-
     from prehoc.cli import _LogFile
 
     handler = _LogFile(tmp_path / "log")
@@ -98,3 +97,14 @@ def test_a_log_that_cannot_be_written_says_so_once(tmp_path, capsys):
     assert told.startswith(f"prehoc: {tmp_path / 'log'}: File too large")
     with contextlib.suppress(OSError):
         handler.close()
+
+
+def test_a_log_gives_back_what_it_set_aside(tmp_path):
+    from prehoc.cli import _LogFile
+
+    handler = _LogFile(tmp_path / "log")
+    handler.emit(logging.LogRecord("prehoc", logging.INFO, "", 0, "a line", None, None))
+    handler.close()
+    handler.close()
+    assert (tmp_path / "log").read_text() == "a line\n"
+    assert (tmp_path / "log").stat().st_blocks * 512 <= 8192
