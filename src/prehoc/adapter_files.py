@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from prehoc.errors import InputError
-from prehoc.tasks import models
+from prehoc.tasks import hub, models
 from prehoc.tasks.adapters import lora_config
 from prehoc.tasks.machine import Machine
 from prehoc.tasks.problem import Theta
@@ -97,6 +97,7 @@ def write_adapter(config: dict[str, Any], theta: Theta, out: Path) -> tuple[str,
     where = models.model_folder(config["model"], Path(config["store"]))
     where = str(Path(where).resolve()) if Path(where).is_dir() else where
     revision = config["model"]["revision"]
+    copy = hub.copy_of("model", config["model"])
     head: str | None = None
     if config["kind"] == "causal_arithmetic":
         _, model = models.load_causal(where, revision)
@@ -109,6 +110,8 @@ def write_adapter(config: dict[str, Any], theta: Theta, out: Path) -> tuple[str,
     rule.layers_to_transform = None
     rule.target_modules = {prefix + n for n in names}
     rule.task_type, rule.modules_to_save = task, None if head is None else [head]
+    if copy is not None:  # it was read from the store; who loads the adapter finds it under its name
+        where, revision = config["model"]["name"], copy.commit
     rule.base_model_name_or_path, rule.revision = where, revision
     adapted: Any = get_peft_model(model, rule)
     inner = adapted.base_model.model
