@@ -110,8 +110,6 @@ def write_adapter(config: dict[str, Any], theta: Theta, out: Path) -> tuple[str,
     rule.layers_to_transform = None
     rule.target_modules = {prefix + n for n in names}
     rule.task_type, rule.modules_to_save = task, None if head is None else [head]
-    if copy is not None:  # it was read from the store; who loads the adapter finds it under its name
-        where, revision = config["model"]["name"], copy.commit
     rule.base_model_name_or_path, rule.revision = where, revision
     adapted: Any = get_peft_model(model, rule)
     inner = adapted.base_model.model
@@ -128,6 +126,9 @@ def write_adapter(config: dict[str, Any], theta: Theta, out: Path) -> tuple[str,
     # peft writes sets in an order of their own each time
     path = out / "adapter_config.json"
     written = json.loads(path.read_text())
+    if copy is not None:  # it was read from the store; who loads the adapter finds it under its name
+        where, revision = config["model"]["name"], copy.commit
+        written |= {"base_model_name_or_path": where, "revision": revision}
     written["target_modules"] = sorted(prefix + n for n in names)
     path.write_text(json.dumps(written, indent=2, sort_keys=True) + "\n")
     return where, revision

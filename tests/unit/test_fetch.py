@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hub_server import commit_of, folder_bytes, serving
 
 from prehoc.config.hub import Wanted, asked, copy_folder
-from prehoc.errors import InputError
+from prehoc.errors import DiskFullError, InputError
 from prehoc.fetching.choose import data_files, matching, model_files
 from prehoc.fetching.fetch import fetch
 from prehoc.fetching.mirror import MirrorFolder, record_file
@@ -369,3 +370,21 @@ def test_what_is_asked_of_the_hub(tmp_path, monkeypatch):
     assert one != two
     assert one.key != two.key
     assert commit_of({}) == commit_of({})
+
+
+def test_a_full_disk_keeps_what_has_come(pushed, get, tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1024)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20000, before[1]))
+    try:
+        with pytest.raises(DiskFullError, match="the disk, a quota or a limit") as caught:
+            get()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / f"{MODEL.key}.json").exists()
+    pushed.requests.clear()
+    get()
+    assert any(n == "model.safetensors" and asked for n, asked in pushed.files())

@@ -81,6 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
         if found:
             return self._listing(*found.groups())
         found = re.fullmatch(r"/(datasets/)?(.+?)/resolve/([^/]+)/(.+)", path)
+        if found is None:  # what else the library may ask
+            return self._plain(404)
         return self._file("datasets" if found[1] else "models", found[2], found[3], found[4])
 
     def _repo(self, kind, name, revision):
@@ -129,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.hub
         found = self._repo(kind, name, revision)
         if found is None:
-            return
+            return None
         if hub.slow:
             threading.Event().wait(hub.slow)
         if hub.down and path in hub.cut and hub.cut[path] is None:
