@@ -44,6 +44,7 @@ rule sources:
         "results/tables/sources.csv",
 
 
+include: "workflow/rules/fetch.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/fork.smk"

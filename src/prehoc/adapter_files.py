@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from prehoc.errors import InputError
-from prehoc.tasks import models
+from prehoc.tasks import hub, models
 from prehoc.tasks.adapters import lora_config
 from prehoc.tasks.machine import Machine
 from prehoc.tasks.problem import Theta
@@ -97,6 +97,7 @@ def write_adapter(config: dict[str, Any], theta: Theta, out: Path) -> tuple[str,
     where = models.model_folder(config["model"], Path(config["store"]))
     where = str(Path(where).resolve()) if Path(where).is_dir() else where
     revision = config["model"]["revision"]
+    copy = hub.copy_of("model", config["model"])
     head: str | None = None
     if config["kind"] == "causal_arithmetic":
         _, model = models.load_causal(where, revision)
@@ -125,6 +126,9 @@ def write_adapter(config: dict[str, Any], theta: Theta, out: Path) -> tuple[str,
     # peft writes sets in an order of their own each time
     path = out / "adapter_config.json"
     written = json.loads(path.read_text())
+    if copy is not None:  # it was read from the store; who loads the adapter finds it under its name
+        where, revision = config["model"]["name"], copy.commit
+        written |= {"base_model_name_or_path": where, "revision": revision}
     written["target_modules"] = sorted(prefix + n for n in names)
     path.write_text(json.dumps(written, indent=2, sort_keys=True) + "\n")
     return where, revision

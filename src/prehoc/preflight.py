@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from prehoc.config import Config, Task
+from prehoc.config.hub import is_path
 from prehoc.errors import InputError
 
 DATA = {
@@ -72,17 +73,11 @@ def _packaged(key: str, name: str, known: Mapping[str, tuple[str, ...]]) -> None
             raise InputError(f"{key}: {name} needs the package {module!r}; install the lock in envs/")
 
 
-def _is_path(name: str) -> bool:
-    """Whether a name means a file or folder rather than something on the Hub (NAME or OWNER/NAME)."""
-    ending = Path(name).suffix in (".csv", ".tsv", ".json", ".jsonl", ".parquet")
-    return name.startswith((".", "/", "~")) or ending or name.count("/") > 1 or Path(name).exists()
-
-
 def _model(key: str, name: str) -> None:
     if name.startswith("packaged:"):
         _packaged(key, name, MODELS)
         return
-    if not _is_path(name):
+    if not is_path(name):
         return  # a Hub name
     folder = Path(name)
     if not folder.is_dir():
@@ -112,7 +107,7 @@ def _data(key: str, task: Task) -> None:
     if data.name.startswith("packaged:"):
         _packaged(f"{key}.name", data.name, DATA)
         return
-    if not _is_path(data.name):
+    if not is_path(data.name):
         return
     path = Path(data.name)
     if not path.exists():

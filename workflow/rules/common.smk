@@ -19,6 +19,7 @@ from prehoc.config import (
     stage_config,
     train_minutes,
 )
+from prehoc.config.hub import all_wanted, wanted
 from prehoc.errors import InputError, disk_full
 from prehoc.preflight import preflight
 from prehoc.synthetic.instances import INSTANCES
@@ -120,6 +121,27 @@ BENCHMARK_FILES = {
     for name in ("estimators", "lower_bound", "rates")
     for payload in [benchmark_config(CONFIG, name)]
 }
+
+
+HUB = all_wanted(CONFIG)
+HUB_FILES = {
+    key: written(
+        f"results/config/fetch/{key}-{digest(CONFIG.store)}.json",
+        {**item.payload(), "store": CONFIG.store},
+    )
+    for key, item in HUB.items()
+}
+
+
+def fetched(wildcards):
+    """An input function: the records of what the wildcard's task takes from the Hub."""
+    items = wanted(CONFIG, wildcards.task)
+    return [f"results/fetched/{item.key}.json" for item in items]
+
+
+def fetched_options(wildcards, input):
+    """The records as options of a command."""
+    return [f"--fetched {record}" for record in input.fetched]
 
 
 def stage_file(stage):

@@ -1,6 +1,7 @@
 rule export:
     input:
         config=stage_file("train"),
+        fetched=fetched,
         runs=shard_of_seed,
     output:
         directory("results/{task}/adapters/seed_{seed}"),
@@ -18,9 +19,10 @@ rule export:
         runtime=start_time,
     params:
         source=source_digest("export"),
+        fetched=fetched_options,
         seed=lambda wildcards: int(wildcards.seed),
     message:
         "{wildcards.task}: write run {wildcards.seed} as a peft adapter"
     shell:
         "prehoc --log {log} export --config {input.config} --seed {params.seed}"
-        " --out {output} --threads {threads}"
+        " --out {output} --threads {threads} {params.fetched}"

@@ -1,6 +1,7 @@
 rule fork:
     input:
         config=stage_file("fork"),
+        fetched=fetched,
         static="results/{task}/static.parquet",
         trunks=trunk_shards,
     output:
@@ -23,10 +24,11 @@ rule fork:
         lock=CONFIG.lock.text(),  # likewise
     params:
         source=source_digest("fork"),
+        fetched=fetched_options,
         depths=lambda wildcards: [f"--depth {d}" for d in wildcards.depths.split("-")],
     message:
         "{wildcards.task}: fork runs at depths {wildcards.depths}"
     shell:
         "prehoc --log {log} fork --config {input.config} {params.depths}"
         " --out {output.forks} --engine {output.engine} --device {resources.device}"
-        " --threads {threads} --lock {resources.lock}"
+        " --threads {threads} --lock {resources.lock} {params.fetched}"

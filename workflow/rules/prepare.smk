@@ -1,6 +1,7 @@
 rule prepare:
     input:
         config=stage_file("prepare"),
+        fetched=fetched,
     output:
         static="results/{task}/static.parquet",
         sources="results/{task}/sources.json",
@@ -20,8 +21,9 @@ rule prepare:
         device=CONFIG.device,  # a resource, as a param of another value would re-run the job
     params:
         source=source_digest("prepare"),
+        fetched=fetched_options,
     message:
         "{wildcards.task}: read model and data"
     shell:
         "prehoc --log {log} prepare --config {input.config} --static {output.static}"
-        " --sources {output.sources} --device {resources.device} --threads {threads}"
+        " --sources {output.sources} --device {resources.device} --threads {threads} {params.fetched}"

@@ -1,6 +1,7 @@
 rule train:
     input:
         config=stage_file("train"),
+        fetched=fetched,
         static="results/{task}/static.parquet",
     output:
         runs="results/{task}/shards/runs_{first}-{end}.parquet",
@@ -25,6 +26,7 @@ rule train:
         lock=CONFIG.lock.text(),  # likewise
     params:
         source=source_digest("train"),
+        fetched=fetched_options,
         first=lambda wildcards: int(wildcards.first),
         end=lambda wildcards: int(wildcards.end),
     message:
@@ -33,7 +35,7 @@ rule train:
         "prehoc --log {log} train --config {input.config} --first {params.first}"
         " --end {params.end} --runs {output.runs} --draws {output.draws} --outputs {output.outputs}"
         " --engine {output.engine} --device {resources.device} --threads {threads}"
-        " --lock {resources.lock}"
+        " --lock {resources.lock} {params.fetched}"
 
 
 rule simulate:

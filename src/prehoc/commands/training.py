@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
 EngineFile = Annotated[Path | None, typer.Option(help="JSON to write: what computed the runs")]
+Fetched = Annotated[
+    list[Path] | None, typer.Option(help="JSON of prehoc fetch: a model or data of the Hub; repeat")
+]
 LockTimes = Annotated[
     str | None,
     typer.Option(help="seconds HEARTBEAT,STALE,LONGEST: see `lock` in docs/config.md", metavar="H,S,L"),
@@ -36,14 +39,23 @@ def _threads(count: int) -> None:
     keep_freed_blocks()
 
 
-def _setting(stage: dict[str, Any], device: str) -> Setting:
-    """The stage's problem on a device."""
+def _setting(stage: dict[str, Any], device: str, fetched: list[Path] | None) -> Setting:
+    """The stage's problem on a device; what was fetched is read from the store, without a network."""
     from prehoc.tasks.machine import machine
     from prehoc.training.problems import build
 
     with named_task(stage["task"]):
         _writable(Path(stage["store"]))
+        use_fetched(stage, fetched)
         return build(stage, machine(device, stage["precision"]))
+
+
+def use_fetched(stage: dict[str, Any], fetched: list[Path] | None) -> None:
+    """Read from the store what these records of `prehoc fetch` say is there."""
+    from prehoc.tasks import hub
+
+    hub.use(fetched or [], Path(stage["store"]))
+    hub.go_offline(stage)
 
 
 def _writable(store: Path) -> None:
@@ -63,21 +75,26 @@ def prepare(
     sources: Annotated[Path, typer.Option(help="JSON to write: model and data revisions")],
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1)] = 1,
+    fetched: Fetched = None,
 ) -> None:
     """Read a task's model and data, encode what stays frozen into the store, write static features."""
     import pandas as pd
 
     from prehoc import tables
+    from prehoc.tasks import hub
 
     _threads(threads)
     stage = read_stage(config)
-    setting = _setting(stage, device)
+    setting = _setting(stage, device, fetched)
     frame = pd.DataFrame(
         [(stage["task"], k, v) for k, v in setting.static.items()],
         columns=["task", "feature", "value"],
     )
     tables.write("static", frame, static)
-    tables.write_json({"task": stage["task"], **setting.sources}, sources)
+    taken = hub.commits(stage)
+    tables.write_json(
+        {"task": stage["task"], **setting.sources, **({"commits": taken} if taken else {})}, sources
+    )
     log.info(f"{stage['task']}: data and frozen activations are ready")
 
 
@@ -93,6 +110,7 @@ def train(
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1)] = 1,
     lock: LockTimes = None,
+    fetched: Fetched = None,
 ) -> None:
     """Train one shard of seeds through all depths; resumes from the store's checkpoints."""
     import pandas as pd
@@ -108,7 +126,7 @@ def train(
 
     stage, times = read_stage(config), Times.parse(lock) if lock else None
     said: list[Part] = []
-    setting = _setting(stage, device)
+    setting = _setting(stage, device, fetched)
     with named_task(stage["task"]), ends_on_sigterm():
         used = Engine(stage, setting, end - first, log.info, times)
         records, drawn = train_runs(stage, setting, range(first, end), log.info, said, used)
@@ -132,6 +150,7 @@ def fork(
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1)] = 1,
     lock: LockTimes = None,
+    fetched: Fetched = None,
 ) -> None:
     """Continue trunks from given depths to the horizon with fresh randomness; write the forks table."""
     import pandas as pd
@@ -144,7 +163,7 @@ def fork(
     from prehoc.training.lock import Times
 
     stage, times = read_stage(config), Times.parse(lock) if lock else None
-    setting = _setting(stage, device)
+    setting = _setting(stage, device, fetched)
     with named_task(stage["task"]), ends_on_sigterm():
         count = stage["forks"]["trunks"] * stage["forks"]["per_trunk"]
         used = Engine(stage, setting, count, log.info, times)

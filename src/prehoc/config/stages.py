@@ -145,6 +145,7 @@ def evaluation_of(stage: Mapping[str, Any], static: Mapping[str, float]) -> dict
 
 
 SOURCES: dict[str, tuple[str, ...]] = {
+    "fetch": ("fetching/choose.py",),  # another way of loading the same files makes no copy stale
     "prepare": ("tasks",),
     "train": ("tasks", "training"),
     "fork": ("tasks", "training"),

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from prehoc.errors import InputError
+from prehoc.tasks import hub
 from prehoc.tasks.streams import generator
 
 PACKAGED = {
@@ -99,8 +100,11 @@ def _from_datasets(data: dict[str, Any]) -> pd.DataFrame:
     import datasets
 
     name, splits = data["name"], data["splits"]
+    copy = hub.copy_of("data", data)
     try:
-        if Path(name).is_dir() and (Path(name) / "dataset_dict.json").exists():
+        if copy is not None:
+            loaded = hub.load_data(copy)
+        elif Path(name).is_dir() and (Path(name) / "dataset_dict.json").exists():
             loaded = datasets.load_from_disk(name)
         elif Path(name).is_dir() and (Path(name) / "state.json").exists():
             loaded = datasets.DatasetDict({"train": datasets.load_from_disk(name)})

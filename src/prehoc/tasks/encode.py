@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from prehoc.config import digest
 from prehoc.tables import atomic
 from prehoc.tasks import data as data_module
-from prehoc.tasks import encoder, models
+from prehoc.tasks import encoder, hub, models
 from prehoc.tasks.fitness import agrees, fits, sees_ahead
 from prehoc.tasks.machine import CPU, PRECISIONS, Machine
 from prehoc.tasks.prefix import entering_block
@@ -111,13 +111,14 @@ def encode(config: dict[str, Any], target_domains: list[str] | None, machine: Ma
     method = config["method"]
     cut = cut_of(method, settings)
     data = {k: v for k, v in config["data"].items() if k != "label_noise"}
+    copy = hub.copy_of("data", data)
     key: dict[str, Any] = {
         "format": FORMAT,
         "root": config["seed"],
         "weights": models.revision_of(config["model"], folder),
         "model": config["model"],
         "data": data,
-        "file": _file_digest(data["name"]),
+        "file": copy.digest[:16] if copy else _file_digest(data["name"]),
         "domains": target_domains,
         "cut": cut,
         "pooling": method["pooling"] if cut == "features" else None,

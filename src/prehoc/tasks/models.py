@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from prehoc.errors import InputError
+from prehoc.tasks import hub
 from prehoc.tasks.data import package_folder
 
 PACKAGED = {
@@ -109,7 +110,7 @@ def _smollm2(folder: Path) -> None:
 
 
 def model_folder(model: dict[str, Any], store: Path) -> str:
-    """What `from_pretrained` takes for a `model` block: a local folder, or a Hub name.
+    """What `from_pretrained` takes for a `model` block: a local folder, or a Hub name that was not fetched.
 
     Raises InputError if a package is missing or a folder has no config or no safetensors weights.
     """
@@ -122,6 +123,9 @@ def model_folder(model: dict[str, Any], store: Path) -> str:
         return str(_built(store, "smollm2", _smollm2))
     if name.startswith("packaged:"):
         raise InputError(f"model.name: {name}: unknown; packaged models are {sorted(PACKAGED)}")
+    copy = hub.copy_of("model", model)
+    if copy is not None:
+        return str(copy.folder)
     path = Path(name)
     if path.is_dir() and not (path / "config.json").is_file():
         raise InputError(f"model.name: {name}: the folder has no config.json; give a model's folder")

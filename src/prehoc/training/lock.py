@@ -231,10 +231,14 @@ class Hold:
             if holder and holder["token"] != told:
                 told = holder["token"]
                 self.report(
-                    f"{self.words}: waiting for {named(holder)}, which trains runs {holder['first']} to "
-                    f"{holder['end'] - 1}, for {max(until - now, 0):.0f} s at most ({path})"
+                    f"{self.words}: waiting for {named(holder)}, which {self._doing(holder)}, "
+                    f"for {max(until - now, 0):.0f} s at most ({path})"
                 )
             time.sleep(min(POLL, self.times.heartbeat, max(until - now, 0.01)))
+
+    def _doing(self, holder: dict[str, Any]) -> str:
+        """What a holder does, in words."""
+        return f"trains runs {holder['first']} to {holder['end'] - 1}"
 
     def _create(self, path: Path) -> bool:
         """Make a lock file of ours; False if there is one."""
