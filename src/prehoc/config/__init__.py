@@ -7,6 +7,7 @@ key re-runs what it touches and nothing else.  No numpy, pandas or torch here: t
 
 from prehoc.config.blocks import FACTORS, Block
 from prehoc.config.loading import json_schema, load, resolve
+from prehoc.config.packing import Packing, fork_depths, fork_parts, segments, shard_size, shards
 from prehoc.config.resources import fork_minutes, train_minutes
 from prehoc.config.settings import Config
 from prehoc.config.stages import (
@@ -17,11 +18,8 @@ from prehoc.config.stages import (
     driver_of,
     evaluation_of,
     figures_config,
-    fork_depths,
-    fork_parts,
     known_config,
     metric_of,
-    shards,
     source_digest,
     stage_config,
 )
@@ -34,6 +32,7 @@ __all__ = [
     "TRAINING_KEYS",
     "Block",
     "Config",
+    "Packing",
     "Task",
     "benchmark_config",
     "digest",
@@ -48,6 +47,8 @@ __all__ = [
     "load",
     "metric_of",
     "resolve",
+    "segments",
+    "shard_size",
     "shards",
     "source_digest",
     "stage_config",
