@@ -139,7 +139,7 @@ def _task(
         tables, total = [results / name / "runs.parquet" for _ in cut], 1
     else:
         begun = _written(results, config, name, "train")
-        for base in _folders(config, name):
+        for base in checkpoint_folders(config, name):
             for first, count, folder in places.banks(base):
                 _read_bank(folder, first, count, depths, state, pace, notes)
         cut = shards(task, config.packing)
@@ -189,15 +189,18 @@ def _is_newer(path: Path, begun: Path) -> bool:
         return False
 
 
-def _folders(config: Config, name: str) -> Iterator[Path]:
-    """The checkpoint folders of a task that are of this config and of this version's training code."""
+def checkpoint_folders(config: Config, name: str, store: Path | None = None) -> Iterator[Path]:
+    """The checkpoint folders of a task that are of this config and of this version's training code.
+
+    In the config's store, or in `store` instead.
+    """
     task = config.tasks[name]
     stage = stage_config(config, name, "train")
     asked = {"task": name, "seed": config.seed, "source": source_digest("train")}
     asked |= {key: stage[key] for key in TRAINING_KEYS}
     if task.bank == "auto":  # settled where the task is trained
         del asked["bank"]
-    for about in (Path(config.store) / "checkpoints" / name).glob(f"*/{places.ABOUT}"):
+    for about in ((store or Path(config.store)) / "checkpoints" / name).glob(f"*/{places.ABOUT}"):
         try:
             known = json.loads(about.read_text())
         except (OSError, ValueError):
