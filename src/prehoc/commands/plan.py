@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from prehoc.plan.prospects import Prospect
 
 UNITS = {"gpu-hours": "GPU", "core-hours": "core"}
+WIDTH = 140  # columns; a narrower terminal breaks lines, and no cell is cut
 RULES = ("prepare", "train", "train_part", "fork")
 
 
@@ -49,7 +50,7 @@ def plan(
     """
     from rich.console import Console
 
-    from prehoc.config.loading import load_laid
+    from prehoc.config import load_laid
     from prehoc.plan import pilot as pilots
     from prehoc.plan import prospects
     from prehoc.plan.cost import cost
@@ -69,6 +70,7 @@ def plan(
         seen, more = prospects.read(pilot, config, names)
         found.notes += more
     console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.width = max(console.width, WIDTH)
     _show(console, found)
     _show_calibration(console, found, seen)
     said: dict[str, Any] = found.as_json() | {"calibration": [vars(one) for one in seen]}

@@ -6,7 +6,7 @@ key re-runs what it touches and nothing else.  No numpy, pandas or torch here: t
 """
 
 from prehoc.config.blocks import FACTORS, Block
-from prehoc.config.loading import json_schema, load, resolve
+from prehoc.config.loading import json_schema, load, load_laid, resolve
 from prehoc.config.packing import Packing, fork_depths, fork_parts, segments, shard_size, shards
 from prehoc.config.resources import fork_minutes, train_minutes
 from prehoc.config.settings import Config
@@ -45,6 +45,7 @@ __all__ = [
     "json_schema",
     "known_config",
     "load",
+    "load_laid",
     "metric_of",
     "resolve",
     "segments",

@@ -112,7 +112,8 @@ def load(path: str | Path, base: Path | None = None) -> Config:
 def load_laid(paths: Sequence[str | Path], base: Path, over: Mapping[str, Any]) -> Config:
     """Read and validate a config as `snakemake --configfile PATHS --config OVER` does.
 
-    Each file is laid over those before it, `base` being the first.  Raises InputError that names the files and the key.
+    Each file is laid over those before it, `base` being the first.  Raises InputError that names the
+    files and the key.
     """
     raw = _read_yaml(base)
     for path in paths:

@@ -113,13 +113,16 @@ def _times(results: Path, config: Config, name: str, pace: Pace, there: int, fou
         whole = float(each.sum())
         found.runs, found.step_from = there, "checkpoints"
         found.step_ms = 1000 * whole / task.horizon
-        starts = [seconds - runs * whole for seconds, runs, horizon in shards if horizon == task.horizon]
+        starts = [(s - runs * whole) / jobs for s, runs, horizon, jobs in shards if horizon == task.horizon]
         if starts and np.median(starts) > 0:
             found.start_seconds = float(np.median(starts))
     elif shards:
-        found.runs, found.step_from = sum(runs for _, runs, _ in shards), "benchmark files, starts in them"
-        steps = sum(runs * horizon for _, runs, horizon in shards)
-        found.step_ms = 1000 * sum(seconds for seconds, _, _ in shards) / steps
+        found.runs, found.step_from = (
+            sum(runs for _, runs, _, _ in shards),
+            "benchmark files, starts in them",
+        )
+        steps = sum(runs * horizon for _, runs, horizon, _ in shards)
+        found.step_ms = 1000 * sum(seconds for seconds, _, _, _ in shards) / steps
         found.start_seconds = 0.0
     forked = _forks(results, config, name)
     if forked:
@@ -163,18 +166,21 @@ def _seconds(path: Path) -> float | None:
     return float(np.mean(made)) if made and min(made) > 0 else None
 
 
-def _shards(results: Path, config: Config, name: str) -> list[tuple[float, int, int]]:
-    """Seconds, runs and horizon of each shard that one job trained."""
+def _shards(results: Path, config: Config, name: str) -> list[tuple[float, int, int, int]]:
+    """Seconds, runs, horizon and number of jobs of each shard that was trained, its parts in them."""
     made = []
     for path in sorted((results / "benchmarks" / "train").glob(f"{name}_*.tsv")):
         shard = _SHARD.fullmatch(path.name.removeprefix(name))
-        parts = (results / "benchmarks" / "train_part").glob(f"{path.stem}_*.tsv")
-        if shard is None or any(parts):
+        if shard is None:
             continue
-        known, seconds = begun(results, name, "train", path), _seconds(path)
-        if known is None or seconds is None or not _like(known, config, name):
+        parts = sorted((results / "benchmarks" / "train_part").glob(f"{path.stem}_*.tsv"))
+        known, spent = begun(results, name, "train", path), [_seconds(p) for p in [*parts, path]]
+        if known is None or not _like(known, config, name):
             continue
-        made.append((seconds, int(shard[2]) - int(shard[1]), int(known["horizon"])))
+        seconds = [s for s in spent if s is not None]
+        if len(seconds) == len(spent):
+            runs = int(shard[2]) - int(shard[1])
+            made.append((sum(seconds), runs, int(known["horizon"]), len(seconds)))
     return made
 
 
