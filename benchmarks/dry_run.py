@@ -1,9 +1,10 @@
 """How long Snakemake plans a workflow of the paper's size, and in how much memory; nothing is run.
 
-    python benchmarks/dry_run.py [--runs 1500] [--depths 8] [--tasks 8] [--shard 50] [--profile slurm]
+    python benchmarks/dry_run.py [--runs 1500] [--depths 8] [--tasks 8] [--shard 50|auto] [--minutes 60]
+        [--profile slurm]
 
 prints the jobs of `snakemake --dry-run figures` over so many LoRA tasks, the seconds and the peak memory.
-One run passes through all its depths, so depths are no jobs; forks, where asked for, are one a depth.
+One run passes through all its depths, so depths are no jobs; forks, where asked for, are one a depth; with `--shard auto` both follow `--minutes`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "config.yaml", "workflow", "profiles", "envs", "src")
 
 
-def paper(runs: int, depths: int, tasks: int, shard: int) -> dict[str, object]:
+def paper(runs: int, depths: int, tasks: int, shard: int | str, minutes: float = 60) -> dict[str, object]:
     """A config of `tasks` LoRA tasks with forks, laid over config.yaml."""
     grid = [2**k for k in range(depths - 1)]
     task = {
@@ -38,7 +39,8 @@ def paper(runs: int, depths: int, tasks: int, shard: int) -> dict[str, object]:
         "forks": {"depths": grid, "trunks": min(runs, 64), "per_trunk": 3},
     }
     names = [f"task_{k}" for k in range(tasks)]
-    return {"only": names, "tasks": dict.fromkeys(names, task)}
+    whole = {"only": names, "tasks": dict.fromkeys(names, task)}
+    return whole | ({"packing": {"job_minutes": minutes}} if shard == "auto" else {})
 
 
 def plan(config: dict[str, object], profile: str | None) -> tuple[int, float, float]:
@@ -78,14 +80,20 @@ def plan(config: dict[str, object], profile: str | None) -> tuple[int, float, fl
 def main() -> None:
     """Print one line a question."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, number in (("runs", 1500), ("depths", 8), ("tasks", 8), ("shard", 50)):
+    for name, number in (("runs", 1500), ("depths", 8), ("tasks", 8)):
         options.add_argument(f"--{name}", type=int, default=number)
+    options.add_argument("--shard", default="50", help="runs a job, or auto")
+    options.add_argument("--minutes", type=float, default=60, help="packing.job_minutes, for auto")
     options.add_argument("--profile", default=None, help="such as slurm; none: local jobs")
     asked = options.parse_args()
-    if min(asked.runs, asked.shard) < 5 or asked.depths < 2 or asked.tasks < 1:
-        options.error("5 runs, shards of 5, 2 depths and 1 task at least")
-    jobs, seconds, peak = plan(paper(asked.runs, asked.depths, asked.tasks, asked.shard), asked.profile)
-    print(f"{asked.runs} runs x {asked.depths} depths x {asked.tasks} tasks, shards of {asked.shard}")
+    shard = int(asked.shard) if asked.shard.isdigit() else asked.shard
+    fits = shard == "auto" or (isinstance(shard, int) and shard >= 5)
+    if not fits or asked.runs < 5 or not asked.minutes > 0 or asked.depths < 2 or asked.tasks < 1:
+        options.error("5 runs, shards of 5 or auto, 2 depths, 1 task and some time at least")
+    config = paper(asked.runs, asked.depths, asked.tasks, shard, asked.minutes)
+    jobs, seconds, peak = plan(config, asked.profile)
+    cut = f"jobs of {asked.minutes:g} min" if shard == "auto" else f"shards of {shard}"
+    print(f"{asked.runs} runs x {asked.depths} depths x {asked.tasks} tasks, {cut}")
     print(f"jobs     {jobs}")
     print(f"seconds  {seconds:.1f}")
     print(f"memory   {peak:.0f} MiB")

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from prehoc.config import Config, digest, fork_parts, shards, source_digest, stage_config
+from prehoc.config import Config, digest, fork_parts, segments, shards, source_digest, stage_config
 from prehoc.config.stages import TRAINING_KEYS
 from prehoc.errors import InputError
 from prehoc.pace import Pace
@@ -139,23 +139,24 @@ def _task(
         tables, total = [results / name / "runs.parquet" for _ in cut], 1
     else:
         begun = _written(results, config, name, "train")
-        for base in _folders(config, name):
+        for base in checkpoint_folders(config, name):
             for first, count, folder in places.banks(base):
                 _read_bank(folder, first, count, depths, state, pace, notes)
+        cut = shards(task, config.packing)
         all_tables = [
-            results / name / "shards" / f"runs_{first:06d}-{end:06d}.parquet" for first, end in shards(task)
+            results / name / "shards" / f"runs_{first:06d}-{end:06d}.parquet" for first, end in cut
         ]
         tables, total = [path for path in all_tables if _is_newer(path, begun)], len(all_tables)
         old = sum(path.exists() for path in all_tables) - len(tables)
         if old:
             notes.append(f"{name}: {old} tables under shards/ are older than this config: not counted")
-        for first, end in shards(task):
+        for first, end in cut if not segments(task, config.packing) else []:
             pace.shard(results / "benchmarks" / "train" / f"{name}_{first:06d}-{end:06d}.tsv", end - first)
     read = sum(_read_table(path, depths, state, notes) for path in tables)
     for job in jobs:
         rows = state[job["first"] : job["end"]]
         rows[(rows == TO_GO) & job["alive"]] = RUNNING
-    parts = fork_parts(task)
+    parts = fork_parts(task, config.packing)
     forked = _written(results, config, name, "fork") if parts and task.kind != "synthetic" else None
     made = [results / name / "forks" / f"depths_{'-'.join(map(str, part))}.parquet" for part in parts]
     counts = [[int((state[:, i] == kind).sum()) for kind in range(4)] for i in range(len(depths))]
@@ -188,15 +189,18 @@ def _is_newer(path: Path, begun: Path) -> bool:
         return False
 
 
-def _folders(config: Config, name: str) -> Iterator[Path]:
-    """The checkpoint folders of a task that are of this config and of this version's training code."""
+def checkpoint_folders(config: Config, name: str, store: Path | None = None) -> Iterator[Path]:
+    """The checkpoint folders of a task that are of this config and of this version's training code.
+
+    In the config's store, or in `store` instead.
+    """
     task = config.tasks[name]
     stage = stage_config(config, name, "train")
     asked = {"task": name, "seed": config.seed, "source": source_digest("train")}
     asked |= {key: stage[key] for key in TRAINING_KEYS}
     if task.bank == "auto":  # settled where the task is trained
         del asked["bank"]
-    for about in (Path(config.store) / "checkpoints" / name).glob(f"*/{places.ABOUT}"):
+    for about in ((store or Path(config.store)) / "checkpoints" / name).glob(f"*/{places.ABOUT}"):
         try:
             known = json.loads(about.read_text())
         except (OSError, ValueError):

@@ -14,6 +14,7 @@ from prehoc.config import (
     fork_parts,
     known_config,
     resolve,
+    segments,
     shards,
     source_digest,
     stage_config,
@@ -154,10 +155,26 @@ def memory(wildcards, attempt):
     return CONFIG.tasks[wildcards.task].resources.mem_mb * attempt
 
 
+def cuts(wildcards):
+    """Depths at which the training of the wildcard's task's shards passes to a next job."""
+    return segments(CONFIG.tasks[wildcards.task], CONFIG.packing)
+
+
+def part_before(wildcards):
+    """The part that a training job goes on from: of a part the one before, else the last; or none."""
+    until = wildcards.get("until")
+    before = [d for d in cuts(wildcards) if until is None or d < int(until)]
+    stem = f"results/{wildcards.task}/parts/until_{wildcards.first}-{wildcards.end}"
+    return [f"{stem}_{before[-1]:08d}.json"] if before else []
+
+
 def train_time(wildcards, attempt):
-    """Minutes of a job that trains a shard."""
+    """Minutes of a job that trains a shard, or a part of its depths."""
     runs = int(wildcards.end) - int(wildcards.first)
-    return train_minutes(CONFIG.tasks[wildcards.task], runs) * attempt
+    task = CONFIG.tasks[wildcards.task]
+    end = int(wildcards.get("until", task.horizon))
+    start = max((d for d in cuts(wildcards) if d < end), default=0)
+    return train_minutes(task, runs, start, end) * attempt
 
 
 def fork_time(wildcards, attempt):
@@ -194,14 +211,14 @@ def shard_files(kind, ending="parquet"):
     """An input function: the shards' files of the wildcard's task, e.g. of `kind` runs."""
     return lambda wildcards: [
         f"results/{wildcards.task}/shards/{kind}_{first:06d}-{end:06d}.{ending}"
-        for first, end in shards(CONFIG.tasks[wildcards.task])
+        for first, end in shards(CONFIG.tasks[wildcards.task], CONFIG.packing)
     ]
 
 
 def shard_of_seed(wildcards):
     """The shard that holds the wildcard's seed: its checkpoints come with it."""
     task, seed = wildcards.task, int(wildcards.seed)
-    for first, end in shards(CONFIG.tasks[task]):
+    for first, end in shards(CONFIG.tasks[task], CONFIG.packing):
         if first <= seed < end:
             return f"results/{task}/shards/runs_{first:06d}-{end:06d}.parquet"
     raise WorkflowError(
@@ -214,7 +231,7 @@ def trunk_shards(wildcards):
     task = CONFIG.tasks[wildcards.task]
     return [
         f"results/{wildcards.task}/shards/runs_{first:06d}-{end:06d}.parquet"
-        for first, end in shards(task)
+        for first, end in shards(task, CONFIG.packing)
         if first < task.forks.trunks
     ]
 
@@ -223,7 +240,7 @@ def fork_files(kind, ending="parquet"):
     """An input function: the files of the wildcard's task's forks; `kind` is depths or engine."""
     return lambda wildcards: [
         f"results/{wildcards.task}/forks/{kind}_{'-'.join(map(str, part))}.{ending}"
-        for part in fork_parts(CONFIG.tasks[wildcards.task])
+        for part in fork_parts(CONFIG.tasks[wildcards.task], CONFIG.packing)
     ]
 
 
@@ -256,4 +273,5 @@ wildcard_constraints:
     first=r"\d{6}",
     end=r"\d{6}",
     seed=r"\d{6}",
+    until=r"\d{8}",
     depths=r"\d+(-\d+)*",

@@ -1,8 +1,46 @@
+# Where one bank takes longer than packing.job_minutes: a shard's depths in a chain of jobs.
+rule train_part:
+    input:
+        config=stage_file("train"),
+        static="results/{task}/static.parquet",
+        before=part_before,
+    output:
+        part="results/{task}/parts/until_{first}-{end}_{until}.json",
+    log:
+        "results/logs/train_part/{task}_{first}-{end}_{until}.log",
+    benchmark:
+        "results/benchmarks/train_part/{task}_{first}-{end}_{until}.tsv"
+    wildcard_constraints:
+        task=one_of(REAL),
+    priority: 10
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory,
+        runtime=train_time,
+        gpu=gpus,
+        device=CONFIG.device,  # a resource, as a param of another value would re-run the job
+        lock=CONFIG.lock.text(),  # likewise
+    params:
+        source=source_digest("train"),
+        first=lambda wildcards: int(wildcards.first),
+        end=lambda wildcards: int(wildcards.end),
+        until=lambda wildcards: int(wildcards.until),
+    message:
+        "{wildcards.task}: train runs {wildcards.first} to {wildcards.end} until depth {params.until}"
+    shell:
+        "prehoc --log {log} train-part --config {input.config} --first {params.first}"
+        " --end {params.end} --until {params.until} --out {output.part}"
+        " --device {resources.device} --threads {threads} --lock {resources.lock}"
+
+
 rule train:
     input:
         config=stage_file("train"),
         fetched=fetched,
         static="results/{task}/static.parquet",
+        before=part_before,
     output:
         runs="results/{task}/shards/runs_{first}-{end}.parquet",
         draws="results/{task}/shards/draws_{first}-{end}.parquet",

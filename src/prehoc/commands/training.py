@@ -142,6 +142,34 @@ def train(
 
 
 @app.command()
+def train_part(
+    config: StageFile,
+    first: Annotated[int, typer.Option(min=0, help="first seed")],
+    end: Annotated[int, typer.Option(min=1, help="one past the last seed")],
+    until: Annotated[int, typer.Option(min=1, help="depth to train to: one of the task's")],
+    out: Out,
+    device: Device = "auto",
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+    lock: LockTimes = None,
+) -> None:
+    """Train one shard of seeds to one of its depths, as checkpoints; `train` goes on from there."""
+    from prehoc import tables
+
+    _threads(threads)
+    from prehoc.training.engine import Engine
+    from prehoc.training.lock import Times
+    from prehoc.training.parts import train_until
+
+    stage, times = read_stage(config), Times.parse(lock) if lock else None
+    setting = _setting(stage, device)
+    with named_task(stage["task"]), ends_on_sigterm():
+        used = Engine(stage, setting, end - first, log.info, times)
+        said = train_until(stage, setting, range(first, end), until, log.info, used)
+    log.info(f"{stage['task']}: {used.cost()}")
+    tables.write_json(said, out)
+
+
+@app.command()
 def fork(
     config: StageFile,
     depth: Annotated[list[int], typer.Option(min=1, help="depth at which trunks branch; repeat for more")],

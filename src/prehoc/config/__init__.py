@@ -6,7 +6,8 @@ key re-runs what it touches and nothing else.  No numpy, pandas or torch here: t
 """
 
 from prehoc.config.blocks import FACTORS, Block
-from prehoc.config.loading import json_schema, load, resolve
+from prehoc.config.loading import json_schema, load, load_laid, resolve
+from prehoc.config.packing import Packing, fork_depths, fork_parts, segments, shard_size, shards
 from prehoc.config.resources import fork_minutes, train_minutes
 from prehoc.config.settings import Config
 from prehoc.config.stages import (
@@ -17,11 +18,8 @@ from prehoc.config.stages import (
     driver_of,
     evaluation_of,
     figures_config,
-    fork_depths,
-    fork_parts,
     known_config,
     metric_of,
-    shards,
     source_digest,
     stage_config,
 )
@@ -34,6 +32,7 @@ __all__ = [
     "TRAINING_KEYS",
     "Block",
     "Config",
+    "Packing",
     "Task",
     "benchmark_config",
     "digest",
@@ -46,8 +45,11 @@ __all__ = [
     "json_schema",
     "known_config",
     "load",
+    "load_laid",
     "metric_of",
     "resolve",
+    "segments",
+    "shard_size",
     "shards",
     "source_digest",
     "stage_config",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,18 @@ def load(path: str | Path, base: Path | None = None) -> Config:
     if "defaults" not in raw and base is not None and base.exists():
         raw = merge(_read_yaml(base), raw)
     return resolve(raw, str(path))
+
+
+def load_laid(paths: Sequence[str | Path], base: Path, over: Mapping[str, Any]) -> Config:
+    """Read and validate a config as `snakemake --configfile PATHS --config OVER` does.
+
+    Each file is laid over those before it, `base` being the first.  Raises InputError that names the
+    files and the key.
+    """
+    raw = _read_yaml(base)
+    for path in paths:
+        raw = merge(raw, _read_yaml(path))
+    return resolve(merge(raw, over), " + ".join(map(str, [base, *paths])))
 
 
 def _read_yaml(path: str | Path) -> Mapping[str, Any]:

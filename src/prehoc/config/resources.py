@@ -45,9 +45,12 @@ def step_ms(task: Task) -> float:
     return (DECODER_TOKEN_MS if decoder else ENCODER_TOKEN_MS) * layers * tokens
 
 
-def train_minutes(task: Task, runs: int) -> int:
-    """Minutes to ask for a job that trains `runs` runs to the horizon, at the first attempt."""
-    return _minutes(task, runs * task.horizon)
+def train_minutes(task: Task, runs: int, start: int = 0, end: int | None = None) -> int:
+    """Minutes to ask for a job that trains `runs` runs from step `start` to `end` (None: the horizon).
+
+    At the first attempt.
+    """
+    return _minutes(task, runs * ((task.horizon if end is None else end) - start))
 
 
 def fork_minutes(task: Task, depths: list[int]) -> int:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from prehoc.config.blocks import Block, Count, Positive
+from prehoc.config.packing import Packing
 from prehoc.config.task import MIN_BLOCKS, MIN_RUNS, Task
 
 DEVICES = r"^(auto|cpu|cuda(:[0-9]+)?)$"
@@ -191,6 +192,7 @@ class Config(Block):
     store: str
     device: str = Field(pattern=DEVICES, description="auto: a CUDA GPU if there is one, or the CPU")
     lock: Lock
+    packing: Packing
     defaults: dict[str, dict[str, Any]]
     tasks: dict[str, Task]
     risk: Risk

@@ -1,4 +1,4 @@
-"""What each stage depends on: its part of the config, its source, and how it is cut into jobs."""
+"""What each stage depends on: its part of the config, and its source."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from prehoc.config.settings import Config
-from prehoc.config.task import Task
 
 TRAINING_KEYS = (
     "kind",
@@ -174,28 +173,6 @@ def source_digest(stage: str) -> str:
         for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
             sha.update(str(file.relative_to(base)).encode() + b"\0" + file.read_bytes() + b"\0")
     return sha.hexdigest()[:12]
-
-
-def shards(task: Task) -> list[tuple[int, int]]:
-    """First seed and end of each shard: blocks of `shard` seeds."""
-    return [(a, min(a + task.shard, task.runs)) for a in range(0, task.runs, task.shard)]
-
-
-def fork_depths(task: Task) -> list[int]:
-    """Depths at which forks branch; the horizon is always among them, as it costs no training."""
-    return sorted({*task.forks.depths, task.horizon}) if task.forks else []
-
-
-def fork_parts(task: Task) -> list[list[int]]:
-    """The depths that each fork job handles: all of a head's, which is cheap, else one a job.
-
-    The horizon, where nothing is trained, goes with the last depth before it.
-    """
-    depths = fork_depths(task)
-    cheap = task.method is not None and task.method.kind == "head"
-    if cheap and depths:
-        return [depths]
-    return [[d] for d in depths[:-2]] + ([depths[-2:]] if depths else [])
 
 
 def digest(payload: Any) -> str:

@@ -39,7 +39,7 @@ class Task(Block):
     optimiser: Optimiser | None = None
     synthetic: dict[str, Any] | None = Field(None, description="process and its parameters")
     runs: Annotated[int, Field(ge=MIN_RUNS)]
-    shard: Count = Field(description="seeds a job")
+    shard: Literal["auto"] | Count = Field(description="seeds a job; auto: by packing.job_minutes")
     precision: Literal["fp32", "bf16"] = Field(description="of the frozen base; what trains is fp32")
     bank: Literal["auto"] | Annotated[int, Field(ge=2)] = Field(
         description="seeds trained together, filled up with dummies; auto: by kind, or by a GPU's memory"
@@ -68,6 +68,14 @@ class Task(Block):
         whole = isinstance(value, int) and not isinstance(value, bool) and value >= 2
         if value != "auto" and not whole:
             raise ValueError(f"{value!r}: write auto, or a whole number of 2 or more")
+        return value
+
+    @field_validator("shard", mode="before")
+    @classmethod
+    def _seeds(cls, value: Any) -> Any:
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        if value != "auto" and not whole:
+            raise ValueError(f"{value!r}: write auto, or a whole number of 1 or more")
         return value
 
     @model_validator(mode="after")

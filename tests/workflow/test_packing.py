@@ -1,0 +1,100 @@
+"""Another packing is other jobs, and the same numbers from the same checkpoints."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from project import CI, ROOT, copy_project
+
+from prehoc.config import load_laid
+from prehoc.plan.cost import cost
+
+# 16 runs in banks of eight; a bank takes 8 x 64 x 0.1 ms: with a target of half of that it goes in two parts.
+ONE = """
+only: [tiny_modular]
+tasks:
+  tiny_modular: {runs: 16, shard: 16, forks: {depths: [4, 16, 32], trunks: 8, per_trunk: 2}, resources: {step_ms: 0.1}}
+"""
+AUTO = "packing: {job_minutes: 0.0005}\ntasks: {tiny_modular: {shard: auto}}\n"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    made = copy_project(tmp_path_factory.mktemp("packing") / "project")
+    (made.folder / "one.yaml").write_text(ONE)
+    (made.folder / "auto.yaml").write_text(AUTO)
+    return made
+
+
+def counted(project, *args):
+    """Jobs by rule of a dry run."""
+    done = project.run("-n", "--quiet", "rules", *args)
+    return {
+        rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", done.stdout + done.stderr, re.M)
+    }
+
+
+@pytest.mark.parametrize("files", [["one.yaml"], ["one.yaml", "auto.yaml"]])
+def test_a_plan_has_the_jobs_that_snakemake_plans(project, files):
+    laid = ["config/ci.yaml", *files]
+    planned = counted(project, "tables", "--configfile", *laid)
+    config = load_laid([project.folder / name for name in laid], project.folder / "config.yaml", {})
+    jobs = cost(config).jobs()
+    assert {rule: planned.get(rule) for rule in jobs} == jobs
+    assert ("train_part" in jobs) == (len(files) == 2)
+
+
+def test_each_part_waits_for_the_one_before(project):
+    """At a target of next to nothing each depth is a job: a chain that ends in the shard's table."""
+    auto = (*CI, "one.yaml", "auto.yaml", "--config", "packing={job_minutes: 0.00001}")
+    jobs = project.plan("results/tiny_modular/shards/runs_000000-000008.parquet", *auto)
+    parts = {f"tiny_modular_000000-000008_{d:08d}" for d in (1, 2, 4, 8, 16, 32)}
+    assert jobs == {("train_part", name) for name in parts} | {
+        ("train", "tiny_modular_000000-000008"),
+        ("prepare", "tiny_modular"),
+    }
+    first = project.plan("results/tiny_modular/parts/until_000000-000008_00000002.json", *auto)
+    assert {name[-8:] for rule, name in first if rule == "train_part"} == {"00000001", "00000002"}
+
+
+def test_a_parts_job_asks_for_its_own_steps(project):
+    auto = (*CI, "one.yaml", "auto.yaml", "--config")
+    slow = "tasks={tiny_modular: {resources: {step_ms: 60000, margin: 1, minutes: 1}}}"
+    minutes = "packing={job_minutes: 256}"  # a bank's 64 steps of a minute a run take 512
+    text = project.run(
+        "-n", "results/tiny_modular/shards/runs_000000-000008.parquet", *auto, slow, minutes
+    ).stdout
+    asked = dict(re.findall(r"^rule (train\w*):.*?runtime=(\d+)", text, re.M | re.S))
+    assert asked == {"train_part": "257", "train": "257"}
+
+
+def test_the_default_config_keeps_its_numbers():
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text())
+    blocks = [*raw["defaults"].values(), *raw["tasks"].values()]
+    assert all(block.get("shard", 1) != "auto" for block in blocks)
+
+
+@pytest.mark.slow
+def test_another_packing_trains_no_run_again_and_changes_no_number(project):
+    target, tables = "results/tiny_modular/forks.parquet", ("runs", "draws", "outputs", "forks")
+    whole, auto = (*CI, "one.yaml"), (*CI, "one.yaml", "auto.yaml")
+    task = project.folder / "results/tiny_modular"
+
+    def state():
+        kept = sorted(project.folder.glob(".prehoc/checkpoints/*/*/*/*.safetensors"))
+        return {p: p.stat().st_mtime_ns for p in kept}, {
+            t: (task / f"{t}.parquet").read_bytes() for t in tables
+        }
+
+    project.run(target, *auto)
+    kept, made = state()
+    assert len(kept) == 2 * 7
+    assert len(list((task / "parts").iterdir())) == 2
+    assert project.plan(target, *auto) == set()
+    (task / "shards/runs_000000-000008.parquet").unlink()
+    again = project.plan("results/tiny_modular/shards/runs_000000-000008.parquet", *auto)
+    assert again == {("train", "tiny_modular_000000-000008")}  # the parts that are done are not done again
+    project.run(target, *whole)
+    assert state() == (kept, made)
+    assert Path(task / "shards/runs_000000-000016.parquet").exists()
