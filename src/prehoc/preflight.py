@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import math
 import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -101,6 +102,14 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
             yield from csv.DictReader(stream, delimiter="\t" if path.suffix == ".tsv" else ",")
 
 
+def _is_number(cell: object) -> bool:
+    """Whether a label is a number, or empty (such rows are left out)."""
+    try:
+        return cell in (None, "") or math.isfinite(float(str(cell)))
+    except ValueError:
+        return False
+
+
 def _data(key: str, task: Task) -> None:
     data = task.data
     assert data is not None
@@ -118,6 +127,7 @@ def _data(key: str, task: Task) -> None:
         raise InputError(f"{key}.splits: a file has no named splits; set splits: null, or give a folder")
     wanted = [data.text] if isinstance(data.text, str) else list(data.text)
     labels: dict[str, int] = {}
+    number = data.labels == "number"
     count = 0
     try:
         for count, row in enumerate(_rows(path), start=1):
@@ -128,6 +138,11 @@ def _data(key: str, task: Task) -> None:
                     have = ", ".join(map(str, row))
                     raise InputError(f"{key}.{name}: {data.name} has no column {column!r}; it has {have}")
             labels[str(row[data.label])] = labels.get(str(row[data.label]), 0) + 1
+            if number and not _is_number(row[data.label]):
+                raise InputError(
+                    f"{key}.labels: number, but {data.name}, row {count} has the label "
+                    f"{row[data.label]!r}; mend it, or set labels: class"
+                )
     except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, TypeError) as error:
         line = " ".join(str(error).split())[:120]
         raise InputError(f"{key}.name: {data.name}, row {count + 1}: unreadable: {line}") from None
@@ -141,6 +156,16 @@ def _data(key: str, task: Task) -> None:
         )
     if len(labels) < 2:
         raise InputError(f"{key}.label: {data.name} has the one label {next(iter(labels))!r}; need two")
+    if task.outcome.metric == "f1" and len(labels) != 2:
+        raise InputError(
+            f"{key.rpartition('.')[0]}.outcome.metric: f1 is of two classes, and {data.name} has "
+            f"{len(labels)} labels; set accuracy or matthews"
+        )
+    if data.positive is not None and str(data.positive) not in labels:
+        raise InputError(
+            f"{key}.positive: {data.name} has no label {str(data.positive)!r}; it has "
+            f"{', '.join(sorted(labels)[:6])}"
+        )
     if count < need:
         raise InputError(
             f"{key}.train: {data.name} has {count} rows, and train + val + target ask for {need}; "

@@ -139,6 +139,8 @@ def stage(tiny_encoder: str, texts_file: str, tmp_path: Path) -> Stage:
                 "subset": None,
                 "text": "text",
                 "label": "label",
+                "labels": "class",
+                "positive": None,
                 "classes": None,
                 "domain": None,
                 "splits": None,

@@ -124,9 +124,10 @@ def test_a_diverging_run_is_frozen_and_recorded_and_the_others_untouched(family,
 # -------------------------------------------------------------------------------------- records
 def test_records_hold_every_depth_and_the_outcome_at_the_horizon_alone(family):
     records = train(family("head", outcome__target_sample=30), range(3))
-    wanted = [(d, "val", m) for d in (1, 4, 16, 32) for m in ("accuracy", "loss")]
-    wanted += [(32, "target", m) for m in ("accuracy", "loss", "accuracy_pool", "loss_pool")]
-    wanted += [(32, half, m) for half in ("target_a", "target_b") for m in ("accuracy", "loss")]
+    measured = ("accuracy", "loss", "f1", "matthews")
+    wanted = [(d, "val", m) for d in (1, 4, 16, 32) for m in measured]
+    wanted += [(32, "target", m + end) for m in measured for end in ("", "_pool")]
+    wanted += [(32, half, m) for half in ("target_a", "target_b") for m in measured]
     for found in records.values():
         assert sorted(r[:3] for r in found) == sorted(wanted)
         assert (value(found, 32, "accuracy", "target") * 30) % 1 == pytest.approx(0, abs=1e-9)

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from prehoc.config.metrics import STABILISED, TAKES_LABEL_NOISE
+
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -36,6 +38,10 @@ class Data(Block):
         description="text column; two for a pair task"
     )
     label: str
+    labels: Literal["class", "number"] = Field(
+        description="what the label is: one of some classes, or a number to be predicted (regression)"
+    )
+    positive: str | int | None = Field(description="the label that f1 is of; null: the last in order")
     classes: Annotated[int, Field(ge=2)] | None = Field(description="number of labels; null: as found")
     domain: str | None = Field(description="column that names a row's domain")
     splits: dict[Literal["train", "val", "target"], str] | None = Field(
@@ -46,6 +52,14 @@ class Data(Block):
     target: Count
     train_domains: list[str] | None = Field(description="domains to train and validate on; null: all")
     label_noise: Rate = Field(description="rate of training labels replaced, drawn anew a run")
+
+    @model_validator(mode="after")
+    def _numbers_have_no_classes(self) -> Data:
+        if self.labels == "number":
+            for key in ("classes", "positive", "label_noise"):
+                if getattr(self, key):
+                    raise ValueError(f"{key} is for classes; leave it out where labels are numbers")
+        return self
 
 
 class Arithmetic(Block):
@@ -124,16 +138,34 @@ FACTORS = ("train_subset", "label_noise", "learning_rate", "batch_size", "target
 class Outcome(Block):
     """The final performance R, read at the horizon on the target set."""
 
-    metric: Literal["accuracy", "loss"]
+    metric: Literal[
+        "accuracy",
+        "f1",
+        "matthews",
+        "pearson",
+        "spearman",
+        "pearson_spearman",
+        "exact_match",
+        "pass_at_1",
+        "loss",
+    ]
+    scale: Literal["raw", "stabilised"] = Field(
+        description="of R in the risk: as measured, or where its sampling variance is even"
+    )
     target_sample: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
         description="target examples drawn a run; null: all"
     )
     target_label_noise: Rate
 
     @model_validator(mode="after")
-    def _noise_needs_accuracy(self) -> Outcome:
-        if self.target_label_noise and self.metric == "loss":
-            raise ValueError("target_label_noise acts on accuracy; set outcome.metric to accuracy")
+    def _fitting(self) -> Outcome:
+        if self.target_label_noise and self.metric not in TAKES_LABEL_NOISE:
+            raise ValueError(
+                f"target_label_noise does not act on {self.metric}; set outcome.metric to accuracy or "
+                "another metric of classes"
+            )
+        if self.scale == "stabilised" and self.metric not in STABILISED:
+            raise ValueError(f"{self.metric} has no variance-stabilising scale; set outcome.scale to raw")
         return self
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from prehoc.config.metrics import STABILISED
 from prehoc.config.settings import Config
 
 TRAINING_KEYS = (
@@ -65,7 +66,10 @@ def stage_config(config: Config, task: str, stage: str) -> dict[str, Any]:
         return {"task": task, "seed": config.seed, **payload}
     else:
         raise ValueError(f"no stage {stage!r}")
-    return {**identity, **{k: block[k] for k in keep}}
+    made = {**identity, **{k: block[k] for k in keep}}
+    if "outcome" in made:  # runs are kept as measured: the scale acts where risk is estimated
+        made["outcome"] = {k: v for k, v in made["outcome"].items() if k != "scale"}
+    return made
 
 
 def _outputs(block: Mapping[str, Any], key: str) -> dict[str, Any] | None:
@@ -74,7 +78,8 @@ def _outputs(block: Mapping[str, Any], key: str) -> dict[str, Any] | None:
     Where there are fewer validation examples than are asked for, it is all of them.
     """
     kept = block["outputs"]
-    if kept is None or block["crossed"]:
+    number = (block["data"] or {}).get("labels") == "number"  # a squared error is no log-probability
+    if kept is None or block["crossed"] or number:
         return None
     source = block["arithmetic"] or block["data"]
     return {key: min(kept[key], source["val"])}
@@ -119,8 +124,11 @@ def driver_of(stage: Mapping[str, Any]) -> str:
 
 
 def metric_of(stage: Mapping[str, Any]) -> str:
-    """The name in the runs table of the metric that R is: a synthetic task's is `value`."""
-    return "value" if stage["kind"] == "synthetic" else str(stage["outcome"]["metric"])
+    """The name of the metric that R is, on its scale (tables/scales.py); a synthetic task's is `value`."""
+    if stage["kind"] == "synthetic":
+        return "value"
+    metric, scale = str(stage["outcome"]["metric"]), stage["outcome"].get("scale", "raw")
+    return STABILISED[metric] if scale == "stabilised" else metric
 
 
 def evaluation_of(stage: Mapping[str, Any], static: Mapping[str, float]) -> dict[str, Any]:
@@ -136,7 +144,7 @@ def evaluation_of(stage: Mapping[str, Any], static: Mapping[str, float]) -> dict
         size = int(static["rows_target"]) // len(domains)
     return {
         "drawn": outcome["target_sample"] is not None,
-        "accuracy": outcome["metric"] == "accuracy",
+        "accuracy": metric_of(stage) in ("accuracy", "exact_match", "pass_at_1"),
         "size": size,
         "label_noise": outcome["target_label_noise"],
         "classes": int(static["classes"]) if "classes" in static else None,

@@ -20,6 +20,7 @@ from prehoc.config.blocks import (
     Outputs,
     Resources,
 )
+from prehoc.config.metrics import measured
 
 MIN_RUNS = 5  # fewer make no variance worth a table
 MIN_BLOCKS = 5  # of a crossed design, for the same reason
@@ -121,6 +122,7 @@ class Task(Block):
             if self.data.label in texts:
                 raise ValueError(f"data.label: {self.data.label!r} is a text column too; name the label's")
         self._check_population()
+        self._check_metric()
         if self.outputs is not None:
             self._check_outputs(self.outputs)
         if self.crossed:
@@ -141,6 +143,18 @@ class Task(Block):
         if used + 3 * modular > total:  # pairs that commute stay together, so splits may run over
             raise ValueError(
                 f"arithmetic: {total} sums do not hold train, val and target, {used:g} in all; lower them"
+            )
+
+    def _check_metric(self) -> None:
+        if self.kind == "synthetic":
+            return  # its metric is a value of its own
+        labels = self.data.labels if self.data else None
+        names = measured(self.kind, labels, self.data.classes if self.data else None)
+        if self.outcome.metric not in names:
+            of = " with labels: number" if labels == "number" else ""
+            raise ValueError(
+                f"outcome.metric: {self.outcome.metric} is not measured by kind {self.kind}{of}; "
+                f"set one of {', '.join(names)}"
             )
 
     def _check_outputs(self, outputs: Outputs) -> None:
@@ -198,6 +212,8 @@ class Task(Block):
                 raise ValueError(
                     f"population.train_subset.n {factor.n} exceeds data.train {self.data.train}; lower n"
                 )
+            if name == "label_noise" and self.data is not None and self.data.labels == "number":
+                raise ValueError("population.label_noise is for classes; labels are numbers here")
             if name == "label_noise" and law and not 0 <= law[0] <= law[1] < 1:
                 raise ValueError("population.label_noise: rates lie in [0, 1)")
             if name == "learning_rate" and law and law[0] <= 0:

@@ -15,12 +15,27 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from prehoc.figures import layout, style
+from prehoc.tables.scales import SCALED, rows_of
 
 NAME = "curves"
 UNITS = {
     "accuracy": "accuracy (share)",
     "exact_match": "exact match (share)",
+    "pass_at_1": "pass@1 (share)",
+    "f1": "F1",
+    "matthews": "Matthews' correlation",
+    "pearson": "Pearson's correlation",
+    "spearman": "Spearman's correlation",
+    "pearson_spearman": "Pearson-Spearman mean",
     "loss": "loss (nats)",
+    "arcsine accuracy": "arcsine accuracy (rad)",
+    "arcsine exact_match": "arcsine exact match (rad)",
+    "arcsine pass_at_1": "arcsine pass@1 (rad)",
+    "arcsine f1": "arcsine F1 (rad)",
+    "arcsine matthews": "arcsine MCC (rad)",
+    "fisher-z pearson": "Pearson, Fisher's z",
+    "fisher-z spearman": "Spearman, Fisher's z",
+    "fisher-z pearson_spearman": "Pearson-Spearman, Fisher's z",
 }
 _TRAJECTORY, _OUTCOME = style.PALETTE[0], style.PALETTE[1]
 
@@ -28,7 +43,7 @@ _TRAJECTORY, _OUTCOME = style.PALETTE[0], style.PALETTE[1]
 def _metric(runs: pd.DataFrame, wanted: str | None) -> str | None:
     """The wanted metric if measured, else the target's first, else the trajectory's first."""
     names = list(dict.fromkeys([*runs.loc[runs["split"] == "target", "metric"], *runs["metric"]]))
-    if wanted in names:
+    if wanted in names or (wanted in SCALED and SCALED[wanted][0] in names):
         return wanted
     return names[0] if names else None
 
@@ -50,7 +65,8 @@ def collect(runs: Mapping[str, pd.DataFrame], *, metrics: Mapping[str, str] | No
         metric = _metric(table, (metrics or {}).get(task))
         failed = set(table.loc[table["failure"], "seed"])
         note = f"{table['seed'].nunique()} seeds" + (f", {len(failed)} failed" if failed else "")
-        of = table[(table["metric"] == metric) & ~table["seed"].isin(failed) & table["value"].notna()]
+        of = table[~table["seed"].isin(failed) & table["value"].notna()]
+        of = of.iloc[:0] if metric is None else rows_of(of, metric)
         base: dict[str, Any] = {"panel": metric, "task": task, "note": note}
         ends = of[of["split"] == "target"]
         for depth, values in of[of["split"] == "val"].groupby("depth", sort=True)["value"]:

@@ -16,6 +16,7 @@ from prehoc.risk import proxies
 from prehoc.risk.outputs import Outputs
 from prehoc.risk.proxies import MIN_RUNS
 from prehoc.risk.stopped import NOTE, first_stop, refuse_censored, refuse_infinite, refuse_unread
+from prehoc.tables.scales import rows_of
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -79,23 +80,24 @@ def split_tasks(
 ) -> Iterator[TaskData]:
     """Check the three tables and yield each task of `runs`, in the order of their names.
 
-    `horizons` gives T for one task or by task; without it T is the depth at which the target
-    split was measured.  Raises InputError for tables not as declared, duplicate rows, a metric that
-    no row has, fewer than 5 runs that did not fail, a horizon that cannot be found, an infinite
-    value, or runs that stopped before it (see stopped.refuse_censored).
+    `horizons` gives T for one task or by task; without it T is the depth at which the target split
+    was measured.  A scaled metric (tables/scales.py) is made of the raw rows.  Raises InputError for
+    tables not as declared, duplicate rows, a metric that no row has, fewer than 5 runs that did not
+    fail, a horizon that cannot be found, an infinite value, or runs that stopped before it (see
+    stopped.refuse_censored).
     """
     runs = tables.check("runs", runs, "runs")
     forks = tables.check("forks", tables.empty("forks") if forks is None else forks, "forks")
     draws = tables.check("draws", tables.empty("draws") if draws is None else draws, "draws")
     if runs.empty:
         raise InputError("the runs table has no rows")
-    chosen = runs[runs["metric"] == metric]
+    chosen = rows_of(runs, metric)
     if chosen.empty:
         raise InputError(f"no run has metric {metric!r}; the table has {sorted(runs['metric'].unique())}")
     for task, part in chosen.groupby("task", sort=True):
         name = str(task)
         given = horizons.get(name) if isinstance(horizons, Mapping) else horizons
-        branch = forks[(forks["task"] == name) & (forks["metric"] == metric)]
+        branch = rows_of(forks[forks["task"] == name], metric)
         refuse_infinite(name, "runs", part)
         refuse_infinite(name, "forks", branch)
         yield _task(name, part, branch, draws[draws["task"] == name], given, outputs)

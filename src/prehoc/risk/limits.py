@@ -17,6 +17,7 @@ from prehoc.risk.intrinsic import Evaluation, Part, between, binomial, halves, m
 from prehoc.risk.measured import Horizons, load
 from prehoc.risk.outputs import Outputs
 from prehoc.risk.proxies import MIN_RUNS
+from prehoc.tables.scales import rows_of
 
 Array = NDArray[np.float64]
 
@@ -98,7 +99,7 @@ def _runs_of(
     runs: pd.DataFrame, draws: pd.DataFrame | None, task: str, metric: str, horizon: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """R and its halves [N runs that did not fail, 3], and the domain that each drew, if any."""
-    part = runs[(runs["task"] == task) & (runs["metric"] == metric) & (runs["depth"] == horizon)]
+    part = rows_of(runs[(runs["task"] == task) & (runs["depth"] == horizon)], metric)
     part = part[~part["seed"].isin(part.loc[part["failure"], "seed"])]
     wide = part.pivot_table(index="seed", columns="split", values="value")
     outcome = "target" if "target" in wide else "val"

@@ -16,6 +16,7 @@ from prehoc.risk.data import TaskData, split_tasks, whole_horizon
 from prehoc.risk.envelope import MIN_DEPTHS, EnvelopeFit
 from prehoc.risk.onset import Onset, find_onset
 from prehoc.risk.outputs import Outputs
+from prehoc.tables.scales import rows_of
 
 Key = tuple[str, str, str]
 KEY = ("task", "proxy", "information")
@@ -72,7 +73,7 @@ def variance_table(
 
 def lost_table(task: str, runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The table `variance` of a task whose runs failed: no risk, and the failure rate at depth 0."""
-    last = runs[(runs["metric"] == metric) & (runs["split"] == "target")]
+    last = rows_of(runs[runs["split"] == "target"], metric)
     row: dict[str, Any] = dict.fromkeys(tables.SCHEMAS["variance"].columns, float("nan"))
     row |= {"task": task, "depth": 0, "proxy": "residual", "information": "none", "metric": metric}
     row |= {"n": int(last["value"].notna().sum()), "failure_rate": float(last["failure"].mean())}

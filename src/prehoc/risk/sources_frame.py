@@ -11,6 +11,7 @@ import pandas as pd
 from prehoc import tables
 from prehoc.errors import InputError
 from prehoc.risk.sources import HIGHER, MIN_BLOCKS, REST, TOTAL, Decomposition
+from prehoc.tables.scales import rows_of
 
 ENDINGS = ("", "_low", "_high")
 
@@ -20,7 +21,7 @@ def outcomes_of(runs: pd.DataFrame, metric: str, horizon: int) -> np.ndarray:
 
     Raises InputError where a run's R is missing.
     """
-    rows = runs[(runs["split"] == "target") & (runs["metric"] == metric) & (runs["depth"] == horizon)]
+    rows = rows_of(runs[(runs["split"] == "target") & (runs["depth"] == horizon)], metric)
     rows = rows.sort_values("seed")
     seeds = rows["seed"].to_numpy()
     if not len(seeds) or (seeds != np.arange(len(seeds))).any():

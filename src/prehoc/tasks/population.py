@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from prehoc.tasks.metrics import Truth
 from prehoc.tasks.streams import generator
 
 
@@ -117,8 +118,12 @@ def target_outcome(
     domain: int | None,
     classes: int,
     fork: tuple[int, int] | None = None,
+    *,
+    score: str | None = "accuracy",
+    predicted: np.ndarray | None = None,
+    truth: Truth | None = None,
 ) -> dict[str, dict[str, float]]:
-    """R of one run from its target predictions [n]: the drawn domain, label noise and target sample.
+    """R of one run from its target answers [n]: the drawn domain, label noise and target sample.
 
     By split: `target` is R; `target_a` and `target_b`, for a run that is no fork and has two examples
     or more, are R on every other example (or draw) of the same: disjoint halves, whose means weighted
@@ -126,26 +131,68 @@ def target_outcome(
 
     The sample is drawn with replacement, so its variance is the binomial one. A target label that
     flips to one of the C - 1 others makes right wrong, and wrong right with chance 1 / (C - 1),
-    which is exact for even flips. `accuracy_pool` and `loss_pool` are over the whole target split.
+    which is exact for even flips; metrics of the predictions [n] (`truth` says which) are read on the
+    flipped labels themselves, with the same flips. `score` names the score, None where there is none.
+    Names with `_pool` are over the whole target split.
     """
     root, task, outcome = config["seed"], config["task"], config["outcome"]
     crossed = config["crossed"]
     pool = np.arange(len(correct))
     if domain is not None and domains is not None:
         pool = pool[domains == domain]
-    whole = {"accuracy_pool": float(correct[pool].mean()), "loss_pool": float(loss[pool].mean())}
+    scores = [] if score is None else [score]
+    whole = {f"{name}_pool": float(correct[pool].mean()) for name in scores}
+    whole["loss_pool"] = float(loss[pool].mean())
+    if truth is not None and predicted is not None:
+        of_all = truth.measure(predicted[pool], truth.labels[pool])
+        whole |= {f"{name}_pool": float(value) for name, value in of_all.items()}
     if outcome["target_sample"] is not None:
         rng = generator(root, task, seed, "target_sample", fork, crossed)
         pool = pool[rng.integers(len(pool), size=outcome["target_sample"])]
     right = correct[pool].astype(float)
+    labels = None if truth is None else truth.labels[pool]
     if outcome["target_label_noise"]:
         rng = generator(root, task, seed, "target_label_noise", fork, crossed)
         hit = rng.random(len(pool)) < outcome["target_label_noise"]
         lucky = rng.random(len(pool)) < 1.0 / max(classes - 1, 1)
+        if labels is not None and predicted is not None:
+            labels = flipped_as(labels, predicted[pool], hit, lucky, classes, rng)
         right = np.where(hit, (1.0 - right) * lucky, right)
-    read = {"accuracy": right, "loss": loss[pool]}
-    made = {"target": {name: float(values.mean()) for name, values in read.items()} | whole}
+
+    def read(rows: slice) -> dict[str, float]:
+        made = dict.fromkeys(scores, float(right[rows].mean()))
+        made["loss"] = float(loss[pool][rows].mean())
+        if truth is not None and predicted is not None and labels is not None:
+            of_rows = truth.measure(predicted[pool][rows], labels[rows])
+            made |= {name: float(value) for name, value in of_rows.items()}
+        return made
+
+    made = {"target": read(slice(None)) | whole}
     if fork is None and len(pool) > 1:
-        for half, first in (("target_a", 0), ("target_b", 1)):
-            made[half] = {name: float(values[first::2].mean()) for name, values in read.items()}
+        made |= {"target_a": read(slice(0, None, 2)), "target_b": read(slice(1, None, 2))}
     return made
+
+
+def flipped_as(
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    hit: np.ndarray,
+    lucky: np.ndarray,
+    classes: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Labels [n] of which those `hit` are another class, drawn evenly, given whether it is the predicted.
+
+    A wrong prediction that is `lucky` (chance 1/(C - 1)) becomes right: its label is what was predicted.
+    Else the new label is one of the classes that are neither the old one nor the predicted. So each of
+    the C - 1 others has the same chance, and accuracy on these labels is what `hit` and `lucky` make it.
+    """
+    guess = predicted.astype(np.int64)
+    right = guess == labels
+    taken = np.where(right, 1, 2)  # classes that the new label is not: the old one, and a wrong guess
+    step = np.floor(rng.random(len(labels)) * np.maximum(classes - taken, 1)).astype(np.int64)
+    other = (labels + 1 + step) % classes
+    # Counting on from the old label, a wrong guess that lies on the way is passed over.
+    ahead = (guess - labels) % classes
+    other = np.where(~right & (1 + step >= ahead), (other + 1) % classes, other)
+    return np.where(hit, np.where(~right & lucky, guess, other), labels)

@@ -37,6 +37,10 @@ class DropoutKey:
 class Problem(Protocol):
     """A task with its data, seen by the loop as a function of stacked parameters.
 
+    `evaluate` gives a score (0 or 1) and a loss an example. An attribute `score_name` says what the score
+    is called in tables (`accuracy` without it; None where there is none). A problem with metrics that are
+    no means has `readings(theta, split)`: score, loss and prediction [S, 3, n], and `truth(split)`.
+
     `theta` maps a parameter's name to a tensor [S, *shape]; rows are row numbers within a split. A problem
     whose tensors change their shapes from step to step says so by an attribute `static_shapes = False`.
     """

@@ -15,6 +15,7 @@ from prehoc.training.engine import Engine, Report
 from prehoc.training.lock import Hold
 from prehoc.training.plan import Group, cut_evenly, cut_runs, depths, drawn
 from prehoc.training.problems import Setting
+from prehoc.training.records import metrics_of, score_of, truth_of
 from prehoc.training.width import settled
 
 
@@ -33,29 +34,32 @@ def fork(
     alive = [i for i in range(len(trunks)) if int(states["failed_at"][i]) < 0]
     jobs = [(i, k) for i in alive for k in range(forks["per_trunk"])]
     domains = setting.target_domains.cpu().numpy() if setting.target_domains is not None else None
-    device = setting.machine.device
+    device, truth = setting.machine.device, truth_of(setting.problem, "target")
 
     def work(part: list[tuple[int, int]], width: int) -> list[tuple[int, int, int, str, float]]:
         group = Group.filled([trunks[i] for i, _ in part], width, [(depth, k) for _, k in part])
         bank = Bank(setting.problem.parameters, width, config["optimiser"], device)
         bank.load(states, [i for i, _ in part] + [part[-1][0]] * (width - len(part)))
         loop.advance(config, setting, bank, group, depth, config["horizon"])
-        correct, loss = loop.measure(setting, bank, "target")
+        answers = loop.answers(setting, bank, "target").numpy()
         failed = (bank.failed_at >= 0).tolist()
         made = []
         for j, (i, k) in enumerate(part):
             outcome = target_outcome(
                 config,
                 trunks[i].seed,
-                correct[j].numpy(),
-                loss[j].numpy(),
+                answers[j, 0],
+                answers[j, 1],
                 domains,
                 fork_domain(config, trunks[i], (depth, k), setting.domains),
                 setting.problem.classes,
                 (depth, k),
+                score=score_of(setting.problem),
+                predicted=answers[j, 2] if truth is not None else None,
+                truth=truth,
             )["target"]
             bad = failed[j] or not np.isfinite(outcome["loss_pool"])
-            for metric in ("accuracy", "loss"):
+            for metric in metrics_of(setting.problem):
                 made.append((trunks[i].seed, depth, k, metric, float("nan") if bad else outcome[metric]))
         return made
 

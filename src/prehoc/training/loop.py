@@ -23,7 +23,7 @@ from prehoc.training.lock import Hold
 from prehoc.training.places import path_of
 from prehoc.training.plan import Group
 from prehoc.training.problems import Setting
-from prehoc.training.records import Record, records_of
+from prehoc.training.records import Record, records_of, val_metrics
 from prehoc.training.schedule import step_size
 from prehoc.training.width import settled
 
@@ -62,10 +62,19 @@ def advance(
 
 
 def measure(setting: Setting, bank: Bank, split: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Correctness and loss [S, n] of every run on a split, on the CPU."""
+    """Score and loss [S, n] of every run on a split, on the CPU."""
+    made = answers(setting, bank, split)
+    return made[:, 0], made[:, 1]
+
+
+def answers(setting: Setting, bank: Bank, split: str) -> torch.Tensor:
+    """Score, loss and, where metrics are made of it, prediction [S, 2 or 3, n] of a split, on the CPU."""
     with torch.inference_mode():
-        correct, loss = setting.problem.evaluate(bank.theta, split)
-    return correct.cpu(), loss.cpu()
+        own = getattr(setting.problem, "readings", None)
+        if own is not None:
+            made: torch.Tensor = own(bank.theta, split).cpu()
+            return made
+        return torch.stack([t.cpu() for t in setting.problem.evaluate(bank.theta, split)], 1)
 
 
 def train(
@@ -128,9 +137,9 @@ def reach(
     """Bring the bank to each depth in turn, from checkpoints where they exist.
 
     `hold`'s locks are taken before anything is trained or measured, and not at all where nothing is.
-    Yields the depth and, where `measuring`, the correctness and loss of each run on the validation
-    split (means [S, 2]), the losses of the first of its examples ([S, E], where the task records
-    outputs) and, at the horizon, both of each target example ([S, 2, n]).
+    Yields the depth and, where `measuring`, each run's metrics on the validation split ([S, K] in the
+    order of records.metrics_of), the losses of the first of its examples ([S, E], where the task records
+    outputs) and, at the horizon, its answers to each target example ([S, 2 or 3, n]).
     """
     for i, draw in enumerate(group.draws):
         bank.initialise(i, config["seed"], config["task"], draw.seed, config["crossed"])
@@ -145,10 +154,10 @@ def reach(
         else:
             bank.load(state, filled)
         for split in missing:
-            both = torch.stack(measure(setting, bank, split), 1)[: group.real]
-            kept[split] = both.mean(2) if split == "val" else both
+            told = answers(setting, bank, split)[: group.real]
+            kept[split] = val_metrics(setting.problem, told) if split == "val" else told
             if split == "val" and outputs.examples_of(config):
-                kept["outputs"] = both[:, 1, : outputs.examples_of(config)]
+                kept["outputs"] = told[:, 1, : outputs.examples_of(config)]
         if state is None or missing:
             path = path_of(hold.base, group.seeds, depth)
             checkpoint.save(path, {**bank.state(), **kept}, group.seeds, depth)

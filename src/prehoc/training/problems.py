@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from prehoc.errors import InputError
 from prehoc.tasks.encode import encode
 from prehoc.tasks.machine import CPU, Machine
 from prehoc.tasks.problem import Problem
@@ -55,9 +56,11 @@ def build(config: dict[str, Any], machine: Machine = CPU) -> Setting:
         static["classes"] = float(causal.classes)
         made = {"model": config["model"], "weights": causal.weights, "data": "generated"}
         return Setting(causal, [], None, causal.weights, static, made, machine)
+    from prehoc.tasks.heads import Classifier
+
     encoding = encode(config, target_domains(config), machine)
     cut = encoding.meta["cut"]
-    problem: Problem
+    problem: Classifier
     if cut == "features":
         from prehoc.tasks.heads import HeadProblem
 
@@ -70,13 +73,22 @@ def build(config: dict[str, Any], machine: Machine = CPU) -> Setting:
         from prehoc.tasks.lora import LoraClassification
 
         problem = LoraClassification(encoding, config, machine)
+    wanted = (config.get("outcome") or {}).get("metric")
+    if wanted == "f1" and problem.classes != 2:
+        raise InputError(
+            f"outcome.metric: f1 is of two classes, and {config['data']['name']} has {problem.classes}; "
+            "set accuracy or matthews"
+        )
     first, end = encoding.rows("target")
-    counts = torch.tensor(encoding.meta["train_counts"], dtype=torch.float64)
-    share = counts / counts.sum()
     static = {f"rows_{s}": float(problem.rows(s)) for s in ("train", "val", "target")}
+    if problem.number:
+        static["label_sd"] = float(encoding.meta["label_sd"])
+    else:
+        counts = torch.tensor(encoding.meta["train_counts"], dtype=torch.float64)
+        share = counts / counts.sum()
+        static["classes"] = float(problem.classes)
+        static["label_entropy"] = float(torch.special.entr(share).sum())
     static |= {
-        "classes": float(problem.classes),
-        "label_entropy": float(torch.special.entr(share).sum()),
         "mean_tokens": float(encoding.meta["mean_tokens"]),
         "base_parameters": float(encoding.meta["parameters"]),
     }
