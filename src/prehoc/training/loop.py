@@ -61,10 +61,13 @@ def advance(
         bank.step((losses * weights_t).sum(1), lr, step)
 
 
-def measure(setting: Setting, bank: Bank, split: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Correctness and loss [S, n] of every run on a split, on the CPU."""
+def measure(
+    setting: Setting, bank: Bank, split: str, keys: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Correctness and loss [S, n] of a bank on a split, on the CPU; `keys` [S] where texts are sampled."""
+    more = () if keys is None else (keys,)
     with torch.inference_mode():
-        correct, loss = setting.problem.evaluate(bank.theta, split)
+        correct, loss = setting.problem.evaluate(bank.theta, split, *more)
     return correct.cpu(), loss.cpu()
 
 
@@ -144,8 +147,9 @@ def reach(
             advance(config, setting, bank, group, at, depth)
         else:
             bank.load(state, filled)
+        keys = plan.decoding_keys(config, group) if missing else None
         for split in missing:
-            both = torch.stack(measure(setting, bank, split), 1)[: group.real]
+            both = torch.stack(measure(setting, bank, split, keys), 1)[: group.real]
             kept[split] = both.mean(2) if split == "val" else both
             if split == "val" and outputs.examples_of(config):
                 kept["outputs"] = both[:, 1, : outputs.examples_of(config)]
