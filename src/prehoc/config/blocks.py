@@ -34,10 +34,10 @@ class Data(Block):
     name: str
     revision: str | None
     subset: str | None = Field(description="the Hub's configuration name, or a packaged source")
-    text: str | Annotated[list[str], Field(min_length=1, max_length=2)] = Field(
-        description="text column; two for a pair task"
+    text: str | Annotated[list[str], Field(min_length=1, max_length=2)] | None = Field(
+        description="text column; two for a pair task; null: text_generation, which has templates"
     )
-    label: str
+    label: str | None = Field(description="label column; null: text_generation")
     labels: Literal["class", "number"] = Field(
         description="what the label is: one of some classes, or a number to be predicted (regression)"
     )

@@ -38,7 +38,7 @@ def step_ms(task: Task) -> float:
         return HEAD_MS * batch / 16
     if task.method.kind == "full":
         return MODULAR_MS * task.method.depth * (task.method.width / 64) ** 2 * batch / 256
-    decoder = task.kind == "causal_arithmetic"
+    decoder = task.kind in ("causal_arithmetic", "text_generation")
     top = task.method.layers.removeprefix("top-")
     layers = int(top) if top.isdigit() else DECODER_LAYERS if decoder else ENCODER_LAYERS
     tokens = batch * (task.model.max_length if task.model else 32)

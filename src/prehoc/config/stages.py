@@ -66,6 +66,8 @@ def stage_config(config: Config, task: str, stage: str) -> dict[str, Any]:
         return {"task": task, "seed": config.seed, **payload}
     else:
         raise ValueError(f"no stage {stage!r}")
+    if block["generation"] is not None and stage in ("prepare", "train", "fork"):
+        keep = (*keep, "generation")  # in no other kind's identity: what is there stays valid
     made = {**identity, **{k: block[k] for k in keep}}
     if "outcome" in made:  # runs are kept as measured: the scale acts where risk is estimated
         made["outcome"] = {k: v for k, v in made["outcome"].items() if k != "scale"}

@@ -20,22 +20,32 @@ from prehoc.config.blocks import (
     Outputs,
     Resources,
 )
+from prehoc.config.generation import Generation
 from prehoc.config.metrics import measured
 
 MIN_RUNS = 5  # fewer make no variance worth a table
 MIN_BLOCKS = 5  # of a crossed design, for the same reason
-KINDS = ("text_classification", "modular_arithmetic", "causal_arithmetic", "synthetic")
+KINDS = (
+    "text_classification",
+    "modular_arithmetic",
+    "causal_arithmetic",
+    "text_generation",
+    "synthetic",
+)
 
 
 class Task(Block):
     """One task T = (M, D, A), whole: nothing is left to a default in code."""
 
-    kind: Literal["text_classification", "modular_arithmetic", "causal_arithmetic", "synthetic"]
+    kind: Literal[
+        "text_classification", "modular_arithmetic", "causal_arithmetic", "text_generation", "synthetic"
+    ]
     enabled: bool
     group: str = Field(description="heading under which figures show the task")
     model: Model | None = None
     data: Data | None = None
     arithmetic: Arithmetic | None = None
+    generation: Generation | None = None
     method: Method | None = None
     optimiser: Optimiser | None = None
     synthetic: dict[str, Any] | None = Field(None, description="process and its parameters")
@@ -59,7 +69,9 @@ class Task(Block):
     forks: Forks | None
     resources: Resources = Field(description="what its jobs ask of a cluster; makes no result stale")
     crossed: Annotated[
-        list[Literal["init", "order", "dropout", "label_noise", "subset", "population", "target"]],
+        list[
+            Literal["init", "order", "dropout", "label_noise", "subset", "population", "target", "decoding"]
+        ],
         Field(max_length=5),
     ] = Field(description="two to five that are crossed, for variance by source; []: independent runs")
 
@@ -85,6 +97,7 @@ class Task(Block):
             "text_classification": ("model", "data", "method", "optimiser"),
             "modular_arithmetic": ("arithmetic", "method", "optimiser"),
             "causal_arithmetic": ("model", "arithmetic", "method", "optimiser"),
+            "text_generation": ("model", "data", "generation", "method", "optimiser"),
             "synthetic": ("synthetic",),
         }[self.kind]
         for key in need:
@@ -117,7 +130,13 @@ class Task(Block):
             raise ValueError("method.lora_dropout acts on adapters; set it to 0 in a head or full task")
         if self.precision == "bf16" and self.kind in ("modular_arithmetic", "synthetic"):
             raise ValueError(f"precision is a frozen base's, and {self.kind} has none; set it to fp32")
-        if self.data is not None:
+        if self.kind == "text_generation":
+            self._check_generation()
+        elif self.generation is not None:
+            raise ValueError("generation is a block of kind text_generation; drop it, or change kind")
+        elif self.data is not None:
+            if self.data.text is None or self.data.label is None:
+                raise ValueError("data.text and data.label must name columns here")
             texts = [self.data.text] if isinstance(self.data.text, str) else self.data.text
             if self.data.label in texts:
                 raise ValueError(f"data.label: {self.data.label!r} is a text column too; name the label's")
@@ -161,6 +180,21 @@ class Task(Block):
         if self.kind == "synthetic":
             raise ValueError("a synthetic task has no outputs on examples; set outputs: null")
 
+    def _check_generation(self) -> None:
+        assert self.data is not None
+        if self.method and self.method.kind != "lora":
+            raise ValueError("text_generation trains adapters: set method.kind to lora")
+        if self.method and self.method.dropout:
+            raise ValueError("method.dropout acts on a head, and text_generation has none; set it to 0")
+        for key, blank in (("text", None), ("label", None), ("classes", None), ("domain", None)):
+            if getattr(self.data, key) is not blank:
+                raise ValueError(f"data.{key}: text_generation reads columns by templates; set it to null")
+        if self.data.label_noise or self.outcome.target_label_noise or self.data.train_domains:
+            raise ValueError(
+                "text_generation has no labels or domains: set data.label_noise and "
+                "outcome.target_label_noise to 0 and data.train_domains to null"
+            )
+
     def drawn(self) -> set[str]:
         """What of the names that may be crossed the task's runs really draw."""
         noise = self.data.label_noise if self.data else 0.0
@@ -173,6 +207,7 @@ class Task(Block):
             "subset": "train_subset" in self.population,
             "population": bool(set(self.population) - {"train_subset"}),
             "target": sampled,
+            "decoding": self.generation is not None and self.generation.decoding.kind == "sample",
         }
         return {name for name, there in has.items() if there}
 
@@ -202,7 +237,11 @@ class Task(Block):
             )
 
     def _check_population(self) -> None:
-        if self.population and self.kind != "text_classification":
+        if self.kind == "text_generation":
+            lost = [name for name in ("label_noise", "target_domain") if name in self.population]
+            if lost:
+                raise ValueError(f"population.{lost[0]}: text_generation has no such thing; drop it")
+        elif self.population and self.kind != "text_classification":
             raise ValueError(f"population is not available for kind {self.kind}; leave it empty")
         for name, factor in self.population.items():
             if (factor.n is not None) != (name == "train_subset"):

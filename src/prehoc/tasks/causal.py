@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn.functional import cross_entropy
 
 from prehoc.errors import InputError
@@ -23,6 +22,7 @@ from prehoc.tasks import models
 from prehoc.tasks.adapters import AdapterBank, lora_config, target_names
 from prehoc.tasks.answers import answer_nats
 from prehoc.tasks.frozen import CHECKED, Frozen, cut_below, frozen_states
+from prehoc.tasks.lm_head import take_head
 from prehoc.tasks.lora import TOKENS, below, settle
 from prehoc.tasks.machine import CPU, Machine
 from prehoc.tasks.problem import DropoutKey, Theta
@@ -99,7 +99,8 @@ class CausalProblem:
         self.bank = AdapterBank(cut, rule, machine)
         self.parameters = self.bank.parameters
         self.vocabulary = int(model.get_output_embeddings().weight.shape[0])
-        self.head = self._take_head(cut)
+        few = self._inputs("train", torch.arange(min(CHECKED, self.rows("train"))))
+        self.head = take_head(cut, few, machine)
 
     def _freeze(self, model: Any, layer: int, store: Path) -> Any:
         """The model that a step computes; where it is cut, its states are computed and kept."""
@@ -115,29 +116,6 @@ class CausalProblem:
         where = (store, self.weights)
         self.frozen = frozen_states(model, layer, joined, counts, where, self.machine)
         return cut
-
-    def _take_head(self, model: Any) -> nn.Linear | None:
-        """Take the output layer out of the model, which then gives the states that enter it.
-
-        Whatever a model does to its logits afterwards must be none or a factor, which acts on the
-        states as well. None, and the model as it was, where it is more (soft capping), or where the
-        output layer has an adapter.
-        """
-        head = model.get_output_embeddings()
-        name = next((n for n, m in model.named_modules() if m is head), "")
-        if not isinstance(head, nn.Linear) or not name:
-            return None
-        parent, _, leaf = name.rpartition(".")
-        few = self._inputs("train", torch.arange(min(CHECKED, self.rows("train"))))
-        with torch.no_grad():
-            whole = model(**few).logits
-            setattr(model.get_submodule(parent), leaf, nn.Identity())
-            apart = head(model(**few).logits)
-        off, scale = (whole - apart).abs().max(), whole.abs().max()
-        if off <= (1e-5 if self.machine.precision == "fp32" else 0.02) * scale:
-            return head
-        setattr(model.get_submodule(parent), leaf, head)
-        return None
 
     def _tokenise(self, tokeniser: Any, splits: dict[str, np.ndarray], most: int) -> None:
         """Keep ids [n, L] and answers [n, K] a split; an answer's absent tokens are -100.

@@ -155,7 +155,8 @@ def _labelled(split: Any, data: dict[str, Any], name: str) -> pd.DataFrame:
     return frame
 
 
-def _frame(data: dict[str, Any]) -> pd.DataFrame:
+def frame_of(data: dict[str, Any]) -> pd.DataFrame:
+    """All rows of a `data` block; the column `__split__` names a row's split where splits are named."""
     name = data["name"]
     if name.startswith("packaged:"):
         short = name.removeprefix("packaged:")
@@ -176,7 +177,7 @@ def load_rows(data: dict[str, Any]) -> tuple[Rows, np.ndarray]:
     Raises InputError naming the key at fault: an unknown column, no rows, more labels than
     `data.classes`, a class that no row has.
     """
-    frame = _frame(data)
+    frame = frame_of(data)
     text = [data["text"]] if isinstance(data["text"], str) else list(data["text"])
     packaged = data["name"].startswith("packaged:")
     domain = data["domain"] or ("domain" if packaged else None)

@@ -139,6 +139,12 @@ def row_keys(key: DropoutKey, site: int, run_of_row: torch.Tensor, row: torch.Te
     return _run_keys(key, site)[run_of_row] + row.to(torch.int32) * _signed(_ROW)
 
 
+def row_uniforms(key: DropoutKey, site: int, run_of_row: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
+    """Even numbers in (0, 1) [N], fp64: one a key of `row_keys`, whose arguments these are."""
+    hashed = _mix(row_keys(key, site, run_of_row, row).clone())
+    return ((hashed.to(torch.int64) & 0xFFFFFFFF).double() + 0.5) / 2**32
+
+
 def _keep(rate: float, keys: torch.Tensor, width: int, dtype: torch.dtype) -> tuple[torch.Tensor, float]:
     """What is kept (1 or 0) [*keys.shape, width], and the factor that keeps the mean.
 

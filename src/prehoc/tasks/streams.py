@@ -29,6 +29,7 @@ CROSSED = {
     "subset": ("subset",),
     "population": ("population",),
     "target": ("target_sample", "target_label_noise"),
+    "decoding": ("decoding",),
 }
 _LEVELS = 64  # added to a crossed stream's number: its keys meet no plain seed's
 

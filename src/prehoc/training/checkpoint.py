@@ -42,6 +42,8 @@ def protocol(machine: Machine = CPU) -> dict[str, Any]:
 def identity(config: dict[str, Any], weights: str, protocol: dict[str, Any]) -> dict[str, Any]:
     """What a task's checkpoints depend on; `weights` pins the model, `protocol` the numerics."""
     keys = {k: config[k] for k in ("task", "seed", *TRAINING_KEYS)}
+    if config.get("generation"):
+        keys["generation"] = config["generation"]
     if spans_horizon(config["optimiser"]):
         keys["horizon"] = config["horizon"]
     return keys | {"weights": weights, "protocol": protocol, "source": source_digest("train")}

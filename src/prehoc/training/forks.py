@@ -13,7 +13,7 @@ from prehoc.training import checkpoint, loop
 from prehoc.training.bank import Bank
 from prehoc.training.engine import Engine, Report
 from prehoc.training.lock import Hold
-from prehoc.training.plan import Group, cut_evenly, cut_runs, depths, drawn
+from prehoc.training.plan import Group, cut_evenly, cut_runs, decoding_keys, depths, drawn
 from prehoc.training.problems import Setting
 from prehoc.training.records import metrics_of, score_of, truth_of
 from prehoc.training.width import settled
@@ -41,7 +41,7 @@ def fork(
         bank = Bank(setting.problem.parameters, width, config["optimiser"], device)
         bank.load(states, [i for i, _ in part] + [part[-1][0]] * (width - len(part)))
         loop.advance(config, setting, bank, group, depth, config["horizon"])
-        answers = loop.answers(setting, bank, "target").numpy()
+        answers = loop.answers(setting, bank, "target", decoding_keys(config, group)).numpy()
         failed = (bank.failed_at >= 0).tolist()
         made = []
         for j, (i, k) in enumerate(part):

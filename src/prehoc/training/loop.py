@@ -61,20 +61,26 @@ def advance(
         bank.step((losses * weights_t).sum(1), lr, step)
 
 
-def measure(setting: Setting, bank: Bank, split: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Score and loss [S, n] of every run on a split, on the CPU."""
-    made = answers(setting, bank, split)
+def measure(
+    setting: Setting, bank: Bank, split: str, keys: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Score and loss [S, n] of every run on a split, on the CPU; `keys` [S] where texts are sampled."""
+    made = answers(setting, bank, split, keys)
     return made[:, 0], made[:, 1]
 
 
-def answers(setting: Setting, bank: Bank, split: str) -> torch.Tensor:
-    """Score, loss and, where metrics are made of it, prediction [S, 2 or 3, n] of a split, on the CPU."""
+def answers(setting: Setting, bank: Bank, split: str, keys: torch.Tensor | None = None) -> torch.Tensor:
+    """Score, loss and, where metrics are made of it, prediction [S, 2 or 3, n] of a split, on the CPU.
+
+    `keys` [S] of the runs' decoding streams, where texts are sampled.
+    """
+    more = () if keys is None else (keys,)
     with torch.inference_mode():
         own = getattr(setting.problem, "readings", None)
         if own is not None:
             made: torch.Tensor = own(bank.theta, split).cpu()
             return made
-        return torch.stack([t.cpu() for t in setting.problem.evaluate(bank.theta, split)], 1)
+        return torch.stack([t.cpu() for t in setting.problem.evaluate(bank.theta, split, *more)], 1)
 
 
 def train(
@@ -153,8 +159,9 @@ def reach(
             advance(config, setting, bank, group, at, depth)
         else:
             bank.load(state, filled)
+        keys = plan.decoding_keys(config, group) if missing else None
         for split in missing:
-            told = answers(setting, bank, split)[: group.real]
+            told = answers(setting, bank, split, keys)[: group.real]
             kept[split] = val_metrics(setting.problem, told) if split == "val" else told
             if split == "val" and outputs.examples_of(config):
                 kept["outputs"] = told[:, 1, : outputs.examples_of(config)]

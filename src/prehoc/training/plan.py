@@ -68,6 +68,19 @@ def dropout_keys(config: dict[str, Any], group: Group) -> torch.Tensor:
     return torch.tensor(keys)
 
 
+def decoding_keys(config: dict[str, Any], group: Group) -> torch.Tensor | None:
+    """A key a run [S] below 2^31, from its `decoding` stream; None where no text is sampled."""
+    block = config.get("generation")
+    if not block or block["decoding"]["kind"] != "sample":
+        return None
+    root, task, crossed = config["seed"], config["task"], config["crossed"]
+    keys = [
+        int(generator(root, task, d.seed, "decoding", o, crossed).integers(1 << 31))
+        for d, o in zip(group.draws, group.begun(), strict=True)
+    ]
+    return torch.tensor(keys)
+
+
 def widest(config: dict[str, Any]) -> int:
     """The largest batch that a run of the task may draw: the width of all its banks' batches.
 

@@ -56,6 +56,8 @@ def build(config: dict[str, Any], machine: Machine = CPU) -> Setting:
         static["classes"] = float(causal.classes)
         made = {"model": config["model"], "weights": causal.weights, "data": "generated"}
         return Setting(causal, [], None, causal.weights, static, made, machine)
+    if config["kind"] == "text_generation":
+        return _generation(config, machine)
     from prehoc.tasks.heads import Classifier
 
     encoding = encode(config, target_domains(config), machine)
@@ -106,3 +108,17 @@ def build(config: dict[str, Any], machine: Machine = CPU) -> Setting:
         },
         machine,
     )
+
+
+def _generation(config: dict[str, Any], machine: Machine) -> Setting:
+    from prehoc.tasks.text_generation import TextGeneration
+
+    problem = TextGeneration(config, machine)
+    data = problem.data_digest
+    made = {
+        "model": config["model"],
+        "weights": problem.weights,
+        "data": {k: config["data"][k] for k in ("name", "revision", "subset")},
+        "data_digest": data,
+    }
+    return Setting(problem, [], None, f"{problem.weights}/{data}", problem.static(), made, machine)
