@@ -21,6 +21,7 @@ from prehoc.commands import (  # noqa: F401
     fitting,
     imports,
     project,
+    sandbox,
     sources,
     status,
     training,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from prehoc.config.blocks import Block, Count, Positive
+from prehoc.config.sandbox import Sandbox
 from prehoc.config.task import MIN_BLOCKS, MIN_RUNS, Task
 
 DEVICES = r"^(auto|cpu|cuda(:[0-9]+)?)$"
@@ -197,6 +198,7 @@ class Config(Block):
     decide: Decide
     figures: Figures
     sources: Sources
+    sandbox: Sandbox
     benchmark: Benchmark
 
     @field_validator("device", mode="before")

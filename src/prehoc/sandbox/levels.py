@@ -190,6 +190,8 @@ def level(kind: str = "auto") -> Level:
         holds.append("opens no file at all (seccomp): a program's imports are loaded before it starts")
         lacks.append("names, sizes and dates of files can be asked for (stat); no scratch folder")
         lacks.append("modules that are imported by computed names are not found")
+    if name == "bubblewrap":
+        lacks.append("the number of empty files in its scratch folder is bounded by its seconds alone")
     if told["nobody"]:
         holds.append("runs as the user nobody (65534)")
     elif os.geteuid() == 0:
