@@ -188,7 +188,7 @@ def generation_data(key: str, task: Task) -> None:
         _packaged(f"{key}.data.name", data.name, GENERATED)
         return
     path = Path(data.name)
-    if not _is_path(data.name):
+    if not is_path(data.name):
         return
     if not path.exists():
         raise InputError(

@@ -2,6 +2,7 @@
 rule train_part:
     input:
         config=stage_file("train"),
+        fetched=fetched,
         static="results/{task}/static.parquet",
         before=part_before,
     output:
@@ -24,6 +25,7 @@ rule train_part:
         lock=CONFIG.lock.text(),  # likewise
     params:
         source=source_digest("train"),
+        fetched=fetched_options,
         first=lambda wildcards: int(wildcards.first),
         end=lambda wildcards: int(wildcards.end),
         until=lambda wildcards: int(wildcards.until),
@@ -33,6 +35,7 @@ rule train_part:
         "prehoc --log {log} train-part --config {input.config} --first {params.first}"
         " --end {params.end} --until {params.until} --out {output.part}"
         " --device {resources.device} --threads {threads} --lock {resources.lock}"
+        " {params.fetched}"
 
 
 rule train:

@@ -151,6 +151,7 @@ def train_part(
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1)] = 1,
     lock: LockTimes = None,
+    fetched: Fetched = None,
 ) -> None:
     """Train one shard of seeds to one of its depths, as checkpoints; `train` goes on from there."""
     from prehoc import tables
@@ -161,7 +162,7 @@ def train_part(
     from prehoc.training.parts import train_until
 
     stage, times = read_stage(config), Times.parse(lock) if lock else None
-    setting = _setting(stage, device)
+    setting = _setting(stage, device, fetched)
     with named_task(stage["task"]), ends_on_sigterm():
         used = Engine(stage, setting, end - first, log.info, times)
         said = train_until(stage, setting, range(first, end), until, log.info, used)

