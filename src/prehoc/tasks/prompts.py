@@ -20,6 +20,8 @@ import pandas as pd
 from prehoc.config.generation import fields_of
 from prehoc.errors import InputError
 from prehoc.tasks import data as data_module
+from prehoc.tasks.code_data import READERS as CODE
+from prehoc.tasks.code_data import code_rows
 from prehoc.tasks.generated_data import NAMES, generated
 from prehoc.tasks.judges import Row
 
@@ -51,6 +53,9 @@ def read_rows(data: dict[str, Any]) -> tuple[list[dict[str, Any]], np.ndarray]:
     path = Path(name)
     if name.startswith("packaged:") and short in NAMES:
         rows = generated(short, data["subset"], data["train"] + data["val"] + data["target"])
+        return rows, np.full(len(rows), "")
+    if name.startswith("packaged:") and short in CODE:
+        rows = [{str(k): v for k, v in row.items()} for row in CODE[short]().to_dict("records")]
         return rows, np.full(len(rows), "")
     if path.is_file() and path.suffix in (".jsonl", ".csv", ".tsv"):
         rows = _file_rows(path)
@@ -86,6 +91,8 @@ def examples(config: dict[str, Any], tokeniser: Any, ends: Sequence[int]) -> dic
     """
     data, block, most = config["data"], config["generation"], config["model"]["max_length"]
     rows, named = read_rows(data)
+    if block["judge"] == "tests":
+        rows = code_rows(rows)
     _columns(data["name"], block, rows)
     needed = [n for key in ("prompt", "completion") for n in fields_of(block[key])]
     whole = np.array([all(not _missing(row[n]) for n in needed) for row in rows], bool)

@@ -17,6 +17,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from prehoc.config import digest
+from prehoc.config.metrics import score_of_judge
 from prehoc.errors import InputError
 from prehoc.tasks import models
 from prehoc.tasks.adapters import AdapterBank, lora_config, target_names
@@ -37,7 +38,7 @@ SPLITS = {"train": 0, "val": 1, "target": 2}  # their numbers in a draw's hash
 class TextGeneration:
     """A bank of adapters that write texts; `score_name` says what its score is called."""
 
-    score_name = "exact_match"
+    score_name: str
     labels: torch.Tensor | None = None
     classes = 1
 
@@ -55,7 +56,10 @@ class TextGeneration:
         ends = _ends(tokeniser, model, folder)
         self.examples = examples(config, tokeniser, ends)
         self._room(model, settings["max_new_tokens"])
-        self.judge = judge or judge_of(settings["judge"], lambda r: rendered(settings["completion"], r))
+        self.score_name = score_of_judge(settings["judge"])
+        self.judge = judge or judge_of(
+            settings["judge"], lambda r: rendered(settings["completion"], r), config.get("sandbox")
+        )
         check = getattr(self.judge, "check", None)
         if check is not None:
             check([e.row for split in self.examples.values() for e in split])
