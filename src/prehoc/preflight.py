@@ -185,8 +185,8 @@ def _code_columns(key: str, name: str, number: int, row: Mapping[str, Any]) -> d
     needed = [] if "test_list" in row else [c for c in ("prompt", "test", "entry_point") if c not in row]
     if needed:
         raise InputError(
-            f"{key}.generation.judge: tests, but {name}, row {number} has no column {needed[0]!r}; rows need "
-            "prompt, test and entry_point (as HumanEval), or test_list (as MBPP)"
+            f"{key}.generation.judge: tests, but {name}, row {number} has no column {needed[0]!r}; rows "
+            "need prompt, test and entry_point (as HumanEval), or test_list (as MBPP)"
         )
     return dict.fromkeys(("task_id", "prompt", "answer", "test", "entry_point"))
 
