@@ -29,7 +29,7 @@ def project(tmp_path_factory):
 
 def counted(project, *args):
     """Jobs by rule of a dry run."""
-    done = project.run("-n", "--quiet", "rules", *args)
+    done = project.run("-n", *args, "--quiet", "rules")
     return {
         rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", done.stdout + done.stderr, re.M)
     }
@@ -56,17 +56,6 @@ def test_each_part_waits_for_the_one_before(project):
     }
     first = project.plan("results/tiny_modular/parts/until_000000-000008_00000002.json", *auto)
     assert {name[-8:] for rule, name in first if rule == "train_part"} == {"00000001", "00000002"}
-
-
-def test_a_parts_job_asks_for_its_own_steps(project):
-    auto = (*CI, "one.yaml", "auto.yaml", "--config")
-    slow = "tasks={tiny_modular: {resources: {step_ms: 60000, margin: 1, minutes: 1}}}"
-    minutes = "packing={job_minutes: 256}"  # a bank's 64 steps of a minute a run take 512
-    text = project.run(
-        "-n", "results/tiny_modular/shards/runs_000000-000008.parquet", *auto, slow, minutes
-    ).stdout
-    asked = dict(re.findall(r"^rule (train\w*):.*?runtime=(\d+)", text, re.M | re.S))
-    assert asked == {"train_part": "257", "train": "257"}
 
 
 def test_the_default_config_keeps_its_numbers():

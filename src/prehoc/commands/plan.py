@@ -168,7 +168,8 @@ def _show_calibration(console, found: Cost, seen: list[Prospect]) -> None:  # ty
             f"{one.width:.2f} ({one.n} {_what(one)})" if fine else f"({one.n} {_what(one)})",
             f"{one.width_then:.2f} ({one.planned})" if fine else "-",
         )
-    console.print("", "what the pilot says of the calibration (all of the plan's training is that):")
+    console.print()
+    console.print("what the pilot says of the calibration (all of the plan's training is that):")
     console.print(table)
     console.print(
         "break-even: so many future runs, stopped at c* in place of T, repay it; "
@@ -178,7 +179,9 @@ def _show_calibration(console, found: Cost, seen: list[Prospect]) -> None:  # ty
 
 
 def _time(task: TaskCost, steps: int, hours: float) -> str:
-    return f"{steps:,} steps" if task.unit is None else words(3600 * hours)
+    if task.unit is None:
+        return f"{steps:,} steps"
+    return words(3600 * hours) if 3600 * hours >= 10 else f"{3600 * hours:.2g} s"
 
 
 def _what(one: Prospect) -> str:
