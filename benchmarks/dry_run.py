@@ -4,7 +4,8 @@
         [--profile slurm]
 
 prints the jobs of `snakemake --dry-run figures` over so many LoRA tasks, the seconds and the peak memory.
-One run passes through all its depths, so depths are no jobs; forks, where asked for, are one a depth; with `--shard auto` both follow `--minutes`.
+One run passes through all its depths, so depths are no jobs; forks, where asked for, are one a depth.
+With `--shard auto` both follow `--minutes`.
 """
 
 from __future__ import annotations

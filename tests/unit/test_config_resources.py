@@ -57,6 +57,12 @@ def test_minutes_are_a_start_and_the_steps_of_all_runs():
     assert fork_minutes(task("movie_polarity", resources=asked, forks=None), [1]) == 7
 
 
+def test_a_part_of_the_depths_asks_for_its_own_steps():
+    made = task("movie_polarity", resources={"minutes": 7, "step_ms": 30, "margin": 2})
+    assert train_minutes(made, 100, 64, 128) == math.ceil(7 + 2 * 100 * 64 * 30 / 60_000)
+    assert train_minutes(made, 100, 64) == math.ceil(7 + 2 * 100 * 192 * 30 / 60_000)
+
+
 def test_no_stage_depends_on_what_is_asked_for():
     made = copy.deepcopy(RAW)
     made["defaults"]["all"]["resources"] = {"mem_mb": 1, "minutes": 1, "step_ms": 1, "margin": 1, "gpu": 0}

@@ -1,12 +1,13 @@
 """Another packing is other jobs, and the same numbers from the same checkpoints."""
 
 import re
-from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from project import CI, ROOT, copy_project
 
+from prehoc import tables
 from prehoc.config import load_laid
 from prehoc.plan.cost import cost
 
@@ -29,7 +30,7 @@ def project(tmp_path_factory):
 
 def counted(project, *args):
     """Jobs by rule of a dry run."""
-    done = project.run("-n", "--quiet", "rules", *args)
+    done = project.run("-n", *args, "--quiet", "rules")
     return {
         rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", done.stdout + done.stderr, re.M)
     }
@@ -58,17 +59,6 @@ def test_each_part_waits_for_the_one_before(project):
     assert {name[-8:] for rule, name in first if rule == "train_part"} == {"00000001", "00000002"}
 
 
-def test_a_parts_job_asks_for_its_own_steps(project):
-    auto = (*CI, "one.yaml", "auto.yaml", "--config")
-    slow = "tasks={tiny_modular: {resources: {step_ms: 60000, margin: 1, minutes: 1}}}"
-    minutes = "packing={job_minutes: 256}"  # a bank's 64 steps of a minute a run take 512
-    text = project.run(
-        "-n", "results/tiny_modular/shards/runs_000000-000008.parquet", *auto, slow, minutes
-    ).stdout
-    asked = dict(re.findall(r"^rule (train\w*):.*?runtime=(\d+)", text, re.M | re.S))
-    assert asked == {"train_part": "257", "train": "257"}
-
-
 def test_the_default_config_keeps_its_numbers():
     raw = yaml.safe_load((ROOT / "config.yaml").read_text())
     blocks = [*raw["defaults"].values(), *raw["tasks"].values()]
@@ -77,24 +67,24 @@ def test_the_default_config_keeps_its_numbers():
 
 @pytest.mark.slow
 def test_another_packing_trains_no_run_again_and_changes_no_number(project):
-    target, tables = "results/tiny_modular/forks.parquet", ("runs", "draws", "outputs", "forks")
     whole, auto = (*CI, "one.yaml"), (*CI, "one.yaml", "auto.yaml")
-    task = project.folder / "results/tiny_modular"
+    cut = [project.folder / f"results/tiny_modular/shards/runs_{a:06d}-{a + 8:06d}.parquet" for a in (0, 8)]
+    one = project.folder / "results/tiny_modular/shards/runs_000000-000016.parquet"
+    targets = [str(path.relative_to(project.folder)) for path in cut]
 
-    def state():
+    def checkpoints():
         kept = sorted(project.folder.glob(".prehoc/checkpoints/*/*/*/*.safetensors"))
-        return {p: p.stat().st_mtime_ns for p in kept}, {
-            t: (task / f"{t}.parquet").read_bytes() for t in tables
-        }
+        return {path: path.stat().st_mtime_ns for path in kept}
 
-    project.run(target, *auto)
-    kept, made = state()
-    assert len(kept) == 2 * 7
-    assert len(list((task / "parts").iterdir())) == 2
-    assert project.plan(target, *auto) == set()
-    (task / "shards/runs_000000-000008.parquet").unlink()
-    again = project.plan("results/tiny_modular/shards/runs_000000-000008.parquet", *auto)
-    assert again == {("train", "tiny_modular_000000-000008")}  # the parts that are done are not done again
-    project.run(target, *whole)
-    assert state() == (kept, made)
-    assert Path(task / "shards/runs_000000-000016.parquet").exists()
+    project.run(*targets, *auto)
+    before = checkpoints()
+    assert len(before) == 2 * 7
+    assert project.plan(*targets, *auto) == set()
+    made = pd.concat([pd.read_parquet(path) for path in cut], ignore_index=True)
+    cut[0].unlink()  # the parts that are done are not done again
+    assert project.plan(*targets, *auto) == {("train", "tiny_modular_000000-000008")}
+    project.run(str(one.relative_to(project.folder)), *whole)
+    assert checkpoints() == before
+    pd.testing.assert_frame_equal(
+        tables.in_order("runs", pd.read_parquet(one)), tables.in_order("runs", made), check_exact=True
+    )

@@ -73,7 +73,7 @@ def plan(
     console.width = max(console.width, WIDTH)
     _show(console, found)
     _show_calibration(console, found, seen)
-    said: dict[str, Any] = found.as_json() | {"calibration": [vars(one) for one in seen]}
+    said: dict[str, Any] = found.as_json() | {"calibration": [_told(one) for one in seen]}
     if budget is not None:
         said["budget"] = _show_budget(console, config, known, found, pilot, budget, unit)
     for note in found.notes:
@@ -132,8 +132,10 @@ def _show(console, found: Cost) -> None:  # type: ignore[no-untyped-def]
     console.print(disk, "")
     spent = " and ".join(f"{number(found.hours(u))} {u}-hours" for u in found.units) or "nothing to train"
     at_once = "one job" if found.at_once == 1 else f"{found.at_once} jobs"
+    known, trained = found.measured
+    rest = f"times measured in {known} of {trained} tasks" if known else "no time measured"
     console.print(
-        f"in all: {spent}, {words(3600 * found.wall_hours)} with {at_once} at once and no queue, "
+        f"in all ({rest}): {spent}, {words(3600 * found.wall_hours)} with {at_once} at once and no queue, "
         f"{volume(found.bytes)} on disk; short jobs are CPU jobs of seconds to minutes, not in the hours"
     )
 
@@ -168,7 +170,8 @@ def _show_calibration(console, found: Cost, seen: list[Prospect]) -> None:  # ty
             f"{one.width:.2f} ({one.n} {_what(one)})" if fine else f"({one.n} {_what(one)})",
             f"{one.width_then:.2f} ({one.planned})" if fine else "-",
         )
-    console.print("", "what the pilot says of the calibration (all of the plan's training is that):")
+    console.print()
+    console.print("what the pilot says of the calibration (all of the plan's training is that):")
     console.print(table)
     console.print(
         "break-even: so many future runs, stopped at c* in place of T, repay it; "
@@ -178,7 +181,9 @@ def _show_calibration(console, found: Cost, seen: list[Prospect]) -> None:  # ty
 
 
 def _time(task: TaskCost, steps: int, hours: float) -> str:
-    return f"{steps:,} steps" if task.unit is None else words(3600 * hours)
+    if task.unit is None:
+        return f"{steps:,} steps"
+    return words(3600 * hours) if 3600 * hours >= 10 else f"{3600 * hours:.2g} s"
 
 
 def _what(one: Prospect) -> str:
@@ -213,11 +218,15 @@ def _show_budget(  # type: ignore[no-untyped-def]
                 f"  {one.task}: alpha {one.alpha:.2f}, interval {one.width:.2f} wide in the pilot, "
                 f"{one.width_then:.2f} with {one.planned} {_what(one)}"
             )
-    told = [vars(one) | {"width_then": one.width_then} for one in seen]
+    told = [_told(one) for one in seen]
     return {
         "hours": budget, "unit": of, "runs": runs, "spent": spent,
         "relative_error_of_var_r": relative_error(runs), "calibration": told,
     }  # fmt: skip
+
+
+def _told(one: Prospect) -> dict[str, Any]:
+    return vars(one) | {"width_then": one.width_then}
 
 
 def _write_resources(path: Path, known: dict[str, Measured]) -> None:

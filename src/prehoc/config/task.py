@@ -86,6 +86,8 @@ class Task(Block):
     @field_validator("shard", mode="before")
     @classmethod
     def _seeds(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.isdecimal():  # as Snakemake reads --config within braces
+            value = int(value)
         whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
         if value != "auto" and not whole:
             raise ValueError(f"{value!r}: write auto, or a whole number of 1 or more")

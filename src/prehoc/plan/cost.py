@@ -68,6 +68,12 @@ class Cost:
         return [unit for unit in there if any(task.unit == unit for task in self.tasks)]
 
     @property
+    def measured(self) -> tuple[int, int]:
+        """Tasks whose times were measured, and tasks that train at all."""
+        trained = [task for task in self.tasks if task.unit is not None]
+        return sum(task.times_from.startswith("measured") for task in trained), len(trained)
+
+    @property
     def bytes(self) -> float:
         """Bytes in all; an encoding that tasks share is counted once."""
         return self.encoding_bytes + sum(t.checkpoint_bytes + t.table_bytes for t in self.tasks)
