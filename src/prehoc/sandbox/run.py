@@ -15,7 +15,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from prehoc.errors import InputError
 from prehoc.sandbox import levels
@@ -27,12 +26,12 @@ _LONGEST = 1 << 20  # characters of source
 
 
 @functools.cache
-def _inside() -> Any:
-    """The code of child.py, compiled and not executed."""
+def _inside() -> bytes:
+    """The code of child.py, compiled and not executed, as it is sent."""
     spec = importlib.util.find_spec("prehoc.sandbox.child")
     assert spec is not None
     assert spec.origin is not None
-    return compile(Path(spec.origin).read_text(), "<sandbox>", "exec")
+    return marshal.dumps(compile(Path(spec.origin).read_text(), "<sandbox>", "exec"))
 
 
 class _UnfencedError(Exception):
@@ -117,7 +116,7 @@ def _one(kind: str, limits: Limits, program: Program) -> Outcome:
         return Outcome("error", f"source longer than {_LONGEST} characters", 0.0)
     token = secrets.token_hex(16)
     try:
-        first = marshal.dumps(_inside()) + marshal.dumps(levels.orders(kind, limits, program))
+        first = _inside() + marshal.dumps(levels.orders(kind, limits, program))
         then = marshal.dumps((token, program.tests))
     except ValueError as error:
         return Outcome("error", f"source that cannot be sent: {error}", 0.0)
@@ -211,5 +210,8 @@ def run_all(
     chosen = levels.choose(kind)
     if jobs <= 1:
         return [_run(chosen, limits, program) for program in programs]
-    with ThreadPoolExecutor(min(jobs, len(programs))) as pool:
+    pool = ThreadPoolExecutor(min(jobs, len(programs)))
+    try:
         return list(pool.map(lambda program: _run(chosen, limits, program), programs))
+    finally:  # after an error or an interrupt, what waits is not started
+        pool.shutdown(cancel_futures=True)
