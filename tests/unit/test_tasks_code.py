@@ -14,7 +14,7 @@ import pytest
 from prehoc.errors import InputError
 from prehoc.sandbox import Limits, available
 from prehoc.tasks import code_data
-from prehoc.tasks.code_data import COLUMNS, code_frame, human_eval, tested_name
+from prehoc.tasks.code_data import COLUMNS, called_name, code_frame, human_eval
 from prehoc.tasks.code_functions import TEMPLATES, function_of, functions
 from prehoc.tasks.code_judge import CodeJudge, assemble, continuation, whole
 
@@ -96,7 +96,7 @@ def test_judge_of_each_shape(row: dict[str, object]) -> None:
     broken = task["answer"].replace("x * x", "x + x").replace("helper(x), x", "x")
     texts = [
         task["answer"],
-        f"Here it is:\n```python\n{task['answer']}```\n",
+        f"Here it is:\n```python\n{task['answer']}\n```\n",
         broken,
         "",
         "while True: pass",
@@ -120,13 +120,18 @@ def test_texts_are_cut() -> None:
     assert own.count("def twice") == 1
 
 
-def test_tested_names_and_bad_rows() -> None:
-    assert tested_name(["assert set(similar((1, 2), (3,))) == set((2,))"]) == "similar"
-    assert tested_name(["assert math.isclose(area(2), 4)"]) == "area"
+def test_called_names_and_bad_rows() -> None:
+    assert called_name(["assert set(similar((1, 2), (3,))) == set((2,))"]) == "similar"
+    assert called_name(["assert math.isclose(area(2), 4)"]) == "area"
     with pytest.raises(InputError, match="no function is called"):
-        tested_name(["assert len([]) == 0"])
+        called_name(["assert len([]) == 0"])
     with pytest.raises(InputError, match=r"row 1: test_list: not Python"):
         code_frame(pd.DataFrame([MBPP, {**MBPP, "test_list": ["assert ("]}]))
+    with pytest.raises(InputError, match=r"row 1: code task: no column 'test'"):
+        CodeJudge(kind=KIND).check([MBPP, {"prompt": "x"}])
+    CodeJudge(kind=KIND).check([MBPP, SANITIZED, HUMAN_EVAL])
+    with pytest.raises(InputError, match="none of auto"):
+        CodeJudge(kind="jail").check([MBPP])
     with pytest.raises(InputError, match="no column 'test'"):
         code_frame(pd.DataFrame([{"prompt": "x"}]))
 

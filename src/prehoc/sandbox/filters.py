@@ -8,6 +8,7 @@ References: the kernel's Documentation/userspace-api/seccomp_filter.rst and linu
 from __future__ import annotations
 
 import errno
+import functools
 import platform
 import struct
 
@@ -53,6 +54,7 @@ def _reading(number: int, argument: int) -> bytes:
     return _line(_EQUAL, number, 0, 5) + body
 
 
+@functools.cache
 def build(files: str, name: str | None = None) -> bytes:
     """The filter for this machine (or `name`), as an array of struct sock_filter.
 

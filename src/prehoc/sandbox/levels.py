@@ -37,6 +37,7 @@ class Level:
     lacks: tuple[str, ...]
 
 
+@functools.cache
 def _stdlib() -> list[str]:
     """Folders of the interpreter and its standard library."""
     paths = {str(Path(sys.base_prefix).resolve())}
@@ -68,6 +69,7 @@ def _open_to_all() -> bool:
     return True
 
 
+@functools.cache
 def _folders() -> list[str]:
     """What a root for a program is made of: the system's and the interpreter's folders, read-only."""
     inside = [p for p in _stdlib() if not p.startswith("/usr/")]

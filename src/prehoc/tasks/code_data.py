@@ -29,7 +29,7 @@ def _lines(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else [str(v) for v in value]
 
 
-def tested_name(tests: Sequence[str]) -> str:
+def called_name(tests: Sequence[str]) -> str:
     """The function that MBPP's asserts call: the first name called that is no builtin or module's.
 
     Raises InputError if there is none.
@@ -64,7 +64,7 @@ def one_task(row: Mapping[str, Any]) -> dict[str, str]:
             "prompt": f'"""\n{str(text).strip()}\n{first}\n"""\n',
             "answer": str(row.get("code", "")),
             "test": "\n".join([*(s for s in setup if s.strip()), *tests]) + "\n",
-            "entry_point": tested_name(tests),
+            "entry_point": called_name(tests),
         }
     missing = [c for c in ("prompt", "test", "entry_point") if c not in row]
     if missing:

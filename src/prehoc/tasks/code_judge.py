@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from prehoc.sandbox import Limits, Outcome, Program, run_all
+from prehoc.errors import InputError
+from prehoc.sandbox import Limits, Outcome, Program, choose, run_all
 from prehoc.tasks.code_data import one_task
 
 _FENCE = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
@@ -84,6 +86,11 @@ def assemble(row: Mapping[str, Any], text: str) -> Program:
     return Program(whole(text), task["test"])
 
 
+def _key(program: Program) -> bytes:
+    text = f"{len(program.source)}\0{program.source}{program.tests}"
+    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
+
+
 class CodeJudge:
     """Judges completions of code tasks (pass@1 is the mean): rows are a code data set's columns.
 
@@ -93,7 +100,7 @@ class CodeJudge:
 
     def __init__(self, limits: Limits | None = None, kind: str = "auto", jobs: int = 1) -> None:
         self.limits, self.kind, self.jobs = limits or Limits(), kind, jobs
-        self._known: dict[Program, Outcome] = {}
+        self._known: dict[bytes, Outcome] = {}
 
     def outcomes(self, rows: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> list[Outcome]:
         """How each completion's program ended [n].
@@ -101,9 +108,20 @@ class CodeJudge:
         Raises InputError for a row that is no code task, and where the sandbox cannot be had.
         """
         programs = [assemble(row, text) for row, text in zip(rows, texts, strict=True)]
-        new = [p for p in dict.fromkeys(programs) if p not in self._known]
-        self._known.update(zip(new, run_all(new, self.limits, self.jobs, self.kind), strict=True))
-        return [self._known[p] for p in programs]
+        keys = [_key(p) for p in programs]
+        new = {k: p for k, p in zip(keys, programs, strict=True) if k not in self._known}
+        ended = run_all(list(new.values()), self.limits, self.jobs, self.kind)
+        self._known.update(zip(new, ended, strict=True))
+        return [self._known[k] for k in keys]
+
+    def check(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Raise InputError for the first row that is no code task, and where the sandbox cannot be had."""
+        for number, row in enumerate(rows):
+            try:
+                one_task(row)
+            except InputError as error:
+                raise InputError(f"row {number}: {error}") from error
+        choose(self.kind)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> np.ndarray:
         """Whether each completion passes its tests, bool [n]; raises InputError as `outcomes` does."""
