@@ -186,6 +186,7 @@ FAMILIES = {
     "head": {"method__kind": "head", "method__pooling": "mean"},
     "states": {},
     "tokens": {"method__layers": "all", "method__pooling": "mean"},
+    "full": {"method__kind": "full", "method__layers": "all", "method__pooling": "mean"},
 }
 
 
@@ -204,7 +205,7 @@ def predictions(config, seed, split="target"):
 def test_a_pair_task_is_measured_by_f1_and_matthews(pair, cut, request):
     if cut == "tokens":
         request.getfixturevalue("any_model")
-    rate = {"head": 0.1, "states": 0.05, "tokens": 0.02}[cut]
+    rate = {"head": 0.1, "states": 0.05, "tokens": 0.02, "full": 0.003}[cut]
     keys = {"optimiser__lr": rate, "optimiser__schedule": "constant", "depths": [4], "horizon": 40}
     config = pair(**FAMILIES[cut], **keys, bank=2)
     records = train(config, range(3))
