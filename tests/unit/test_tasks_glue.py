@@ -227,7 +227,7 @@ def test_f1_is_of_the_class_that_is_asked_for(pair):
         problems.build(pair(**FAMILIES["head"], data__positive="alike"))
 
 
-@pytest.mark.parametrize("cut", FAMILIES)
+@pytest.mark.parametrize("cut", ["head", "states", "tokens"])
 def test_numbers_are_learnt_and_measured_by_correlations(pair, saved_folder, cut, request):
     if cut == "tokens":
         request.getfixturevalue("any_model")

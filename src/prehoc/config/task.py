@@ -105,12 +105,12 @@ class Task(Block):
             raise ValueError("causal_arithmetic trains adapters: set method.kind to lora")
         if self.method and self.method.lora_dropout and self.method.kind != "lora":
             raise ValueError("method.lora_dropout acts on adapters; set it to 0 in a head or full task")
+        if self.precision == "bf16" and self.kind in ("modular_arithmetic", "synthetic"):
+            raise ValueError(f"precision is a frozen base's, and {self.kind} has none; set it to fp32")
         if self.precision == "bf16" and self.method and self.method.kind == "full":
             raise ValueError(
                 "precision is a frozen base's, and with method.kind full none is; set it to fp32"
             )
-        if self.precision == "bf16" and self.kind in ("modular_arithmetic", "synthetic"):
-            raise ValueError(f"precision is a frozen base's, and {self.kind} has none; set it to fp32")
         if self.data is not None:
             texts = [self.data.text] if isinstance(self.data.text, str) else self.data.text
             if self.data.label in texts:
