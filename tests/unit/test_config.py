@@ -125,7 +125,7 @@ def test_source_digest_sees_every_byte(tmp_path, monkeypatch):
         ({"depths": [0, 2]}, "greater than or equal to 1"),
         ({"depths": []}, "rising list"),
         ({"method": {"layers": "bottom-2"}}, "top-K"),
-        ({"method": {"kind": "full"}}, "modular_arithmetic"),
+        ({"method": {"kind": "full"}, "precision": "bf16"}, "with method.kind full none is"),
         ({"population": {"batch_size": {"uniform": [1, 2], "visible": True}}}, "choice"),
         ({"population": {"label_noise": {"uniform": [0.4, 0.1], "visible": True}}}, "upside down"),
         ({"population": {"label_noise": {"n": 3, "visible": True}}}, "train_subset"),

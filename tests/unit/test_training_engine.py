@@ -46,7 +46,7 @@ def short_of_memory(monkeypatch):
 
         def scarce(*args):
             bank = args[2] if place == "advance" else args[1]
-            if bank.runs > fits and (place == "measure" or args[-1] > since):
+            if bank.runs > fits and (place == "answers" or args[-1] > since):
                 raise error
             return real(*args)
 
@@ -64,7 +64,7 @@ def nearly(left, right):
 
 # ------------------------------------------------------------------------------ memory runs out
 @pytest.mark.parametrize("error", SHORTAGES, ids=["python", "gpu", "cpu"])
-@pytest.mark.parametrize(("place", "since"), [("advance", 0), ("advance", 4), ("measure", 0)])
+@pytest.mark.parametrize(("place", "since"), [("advance", 0), ("advance", 4), ("answers", 0)])
 def test_a_bank_that_does_not_fit_is_halved_and_ends_in_the_same_numbers(
     family, short_of_memory, error, place, since
 ):

@@ -39,7 +39,7 @@ def forked(family):
 
 def test_forks_of_one_trunk_differ_in_their_order_and_all_are_there(family, forked):
     found, _ = forked(family("head"), 4)
-    assert set(found) == {(s, m) for s in range(6) for m in ("accuracy", "loss")}
+    assert set(found) == {(s, m) for s in range(6) for m in ("accuracy", "loss", "f1", "matthews")}
     for seed in range(6):
         assert len(set(found[seed, "loss"])) == 3
 

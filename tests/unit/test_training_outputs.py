@@ -84,7 +84,7 @@ def test_runs_are_the_same_with_outputs_and_without(family, name):
     assert len(said) == 4 * 4 * 6
 
 
-@pytest.mark.parametrize("place", ["advance", "measure"])
+@pytest.mark.parametrize("place", ["advance", "answers"])
 def test_a_run_killed_and_resumed_says_the_same(family, monkeypatch, place):
     config = family("head", method__dropout=0.1, outputs=SIX)
     records, whole = train(config, range(6), "whole")

@@ -36,12 +36,12 @@ def test_a_run_killed_at_any_depth_ends_in_the_same_bits(family, name, monkeypat
     whole = train(config, range(6), "whole")
     depths = [1, 4, 16, 32]
     for depth in depths:
-        for place in ("advance", "measure"):
+        for place in ("advance", "answers"):
             patched = getattr(loop, place)
 
             def killed(*args, place=place, depth=depth, patched=patched):
                 at = args[-1] if place == "advance" else killed.at
-                if place == "measure":
+                if place == "answers":
                     killed.at = depths[len(advances) - 1]
                     at = killed.at
                 if at == depth:

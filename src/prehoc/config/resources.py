@@ -36,7 +36,7 @@ def step_ms(task: Task) -> float:
     batch = task.optimiser.batch_size
     if task.method.kind == "head":
         return HEAD_MS * batch / 16
-    if task.method.kind == "full":
+    if task.method.kind == "full" and task.kind == "modular_arithmetic":
         return MODULAR_MS * task.method.depth * (task.method.width / 64) ** 2 * batch / 256
     decoder = task.kind in ("causal_arithmetic", "text_generation")
     top = task.method.layers.removeprefix("top-")

@@ -150,6 +150,7 @@ def evaluation_of(stage: Mapping[str, Any], static: Mapping[str, float]) -> dict
     return {
         "drawn": outcome["target_sample"] is not None,
         "accuracy": metric_of(stage) in ("accuracy", "exact_match", "pass_at_1"),
+        "mean": metric_of(stage) in ("accuracy", "exact_match", "pass_at_1", "loss"),
         "size": size,
         "label_noise": outcome["target_label_noise"],
         "classes": int(static["classes"]) if "classes" in static else None,

@@ -122,8 +122,6 @@ class Task(Block):
                 raise ValueError(
                     f"forks.trunks {self.forks.trunks} exceeds runs {self.runs}; trunks are runs"
                 )
-        if self.kind == "text_classification" and self.method and self.method.kind == "full":
-            raise ValueError("method.kind full is for modular_arithmetic; use lora or head here")
         if self.kind == "modular_arithmetic" and self.method and self.method.kind != "full":
             raise ValueError("modular_arithmetic trains from scratch: set method.kind to full")
         if self.kind == "causal_arithmetic" and self.method and self.method.kind != "lora":
@@ -132,6 +130,10 @@ class Task(Block):
             raise ValueError("method.lora_dropout acts on adapters; set it to 0 in a head or full task")
         if self.precision == "bf16" and self.kind in ("modular_arithmetic", "synthetic"):
             raise ValueError(f"precision is a frozen base's, and {self.kind} has none; set it to fp32")
+        if self.precision == "bf16" and self.method and self.method.kind == "full":
+            raise ValueError(
+                "precision is a frozen base's, and with method.kind full none is; set it to fp32"
+            )
         if self.kind == "text_generation":
             self._check_generation()
         elif self.generation is not None:

@@ -10,6 +10,9 @@ is fixed over runs, it is in the mean of A - B, which is taken off (by domain, w
 is left is the run-by-example interaction, i.e. what of Var R another target set would not reproduce.  The
 state at T knows it: it is no part of L(T) for `state`, and one for a predictor that sees the metric.
 
+Where R is no mean (F1, a correlation, an accuracy on another scale) R = w A + (1 - w) B holds to first
+order in 1/n (its von Mises expansion), and so does the split.
+
 Parts that only one half could show are independent of what both share, and A - B is uncorrelated with R
 (independent, where both are normal): intervals of sums and differences are MOVER's (Zou and Donner,
 Statistics in Medicine 27, 2008), which takes the parts as independent.
@@ -35,7 +38,7 @@ class Evaluation:
 
     `drawn`: each run draws its target examples (or its noise) anew; else one set serves all runs.
     `accuracy`: R is a mean of rights and wrongs.  `size` examples a run is read on; `label_noise` the
-    rate at which its labels flip to one of the other `classes` - 1.
+    rate at which its labels flip to one of the other `classes` - 1.  `mean`: R is a mean over examples.
     """
 
     drawn: bool = True
@@ -43,6 +46,7 @@ class Evaluation:
     size: int | None = None
     label_noise: float = 0.0
     classes: int | None = None
+    mean: bool = True
 
 
 @dataclass(frozen=True)

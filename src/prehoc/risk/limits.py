@@ -135,6 +135,10 @@ def _parts(
         if not how.drawn:
             note = "fixed target set: the run-by-example interaction; " + note
             note += f"; {OUTSIDE}" if state else ""
+        if how.label_noise > 0 and not exact:
+            note = "with the label noise, which cannot be told from it; " + note
+        if not how.mean:
+            note += "; to first order, as R is no mean"
         inside = not (exact and how.drawn) and (how.drawn or not state)
         parts.append(("target_sampling", "halves", own, note, inside))
     hidden = np.isfinite(place).all() and len(place) > 0 and not domain["visible"].astype(bool).any()

@@ -109,6 +109,10 @@ class Adapted(torch.autograd.Function):
         return states, dropped, None, None, ddown, dup, None
 
 
+class SharedInputError(ValueError):
+    """What enters an adapted module is no multiple of the runs: all runs share it, as positions are."""
+
+
 class BankedLinear(nn.Module):
     """A frozen linear layer with one low-rank adapter a run; without adapters, the layer alone."""
 
@@ -131,7 +135,7 @@ class BankedLinear(nn.Module):
         down, up = (a.to(states.dtype) for a in self.adapters)
         runs = down.shape[0]
         if states.shape[0] % runs:
-            raise ValueError(f"{states.shape[0]} sequences cannot be shared out among {runs} runs")
+            raise SharedInputError(f"{states.shape[0]} sequences cannot be shared out among {runs} runs")
         stacked = states.reshape(runs, -1, states.shape[-1])
         dropped = None
         if self.rate and self.key is not None:
@@ -289,6 +293,7 @@ def target_names(model: Any, config: LoraConfig) -> list[str]:
         raise InputError(
             f"method.targets: no module of {type(model).__name__} is named {asked} in layers: "
             f"{'all' if layers is None else layers}; linear modules are named {known}"
+            + ("" if layers is None else "; where layers share them, or are not numbered, set layers: all")
         )
     for name in found:
         if not isinstance(modules[name], nn.Linear):

@@ -51,6 +51,8 @@ def cut_of(method: dict[str, Any], settings: dict[str, Any]) -> str:
     """What is kept of a model of these settings (its config.json): features, states or tokens."""
     if method["kind"] == "head":
         return "features"
+    if method["kind"] == "full":
+        return "tokens"
     if not encoder.known(settings):
         return "tokens"
     lowest = lowest_layer(method, settings["num_hidden_layers"])

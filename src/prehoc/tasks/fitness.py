@@ -20,6 +20,8 @@ def fits(length: int, tokeniser: Any, model: Any) -> None:
     if length <= marks:
         raise InputError(f"model.max_length: {length} tokens hold no word beside {marks} marks; raise it")
     places = getattr(model.config, "max_position_embeddings", None) or length
+    if places < 0:  # as relative positions state it: no limit
+        return
     if "roberta" in model.config.model_type or model.config.model_type == "camembert":
         places -= 2  # its places count from behind the padding's
     if length > places:

@@ -10,7 +10,7 @@ import torch
 
 from prehoc.errors import InputError
 from prehoc.tasks import models
-from prehoc.tasks.adapters import AdapterBank, lora_config, target_names, to_machine
+from prehoc.tasks.adapters import AdapterBank, SharedInputError, lora_config, target_names, to_machine
 from prehoc.tasks.encode import Encoding, pool
 from prehoc.tasks.frozen import CHECKED, Frozen, chunks, cut_below, frozen_states
 from prehoc.tasks.heads import Classifier, apply_head, head_parameters, training_loss
@@ -85,6 +85,34 @@ class LoraClassification(Classifier):
             *self.bank.parameters,
             *head_parameters(int(encoding.meta["hidden"]), self.classes),
         ]
+
+        self._probe(config)
+
+    def _probe(self, config: dict[str, Any]) -> None:
+        """Raise InputError if adapters of two runs are not kept apart in this model: one example of each.
+
+        Some models pass what all examples share through a module (relative positions), or put tokens first.
+        """
+        noise = torch.Generator().manual_seed(0)
+        theta = {
+            p.name: (0.1 * torch.randn(2, *p.shape, generator=noise)).to(self.machine.device)
+            for p in self.parameters
+        }
+        rows, length = torch.zeros(2, 1, dtype=torch.int64), int(self.counts[0])
+        near = 1e-3 if self.machine.precision == "fp32" else 0.1
+        try:
+            with torch.inference_mode():
+                both = self._states(theta, rows, length)
+                second = self._states({k: v[1:] for k, v in theta.items()}, rows[1:], length)
+            apart = float((both[1:] - second).abs().max()) <= near * max(float(second.abs().max()), 1.0)
+        except SharedInputError:
+            apart = False
+        if not apart:
+            raise InputError(
+                f"method.targets: in {config['model']['name']} not each run's examples alone pass through "
+                f"{', '.join(config['method']['targets'])} (in DeBERTa-v2 and v3 positions do so through "
+                "query_proj and key_proj): name other modules, or set method.kind: head"
+            )
 
     def _on(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return {k: v.to(self.machine.device) for k, v in tensors.items()}

@@ -67,6 +67,10 @@ def build(config: dict[str, Any], machine: Machine = CPU) -> Setting:
         from prehoc.tasks.heads import HeadProblem
 
         problem = HeadProblem(encoding, config["method"], machine)
+    elif config["method"]["kind"] == "full":
+        from prehoc.tasks.full import FullClassification
+
+        problem = FullClassification(encoding, config, machine)
     elif cut == "states":
         from prehoc.tasks.encoder_lora import EncoderLora
 

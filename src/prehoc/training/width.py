@@ -24,6 +24,8 @@ def recipe(config: Mapping[str, Any], machine: Machine) -> int | None:
     """The width that needs no measuring: the config's number, or a CPU's by kind of method; else None."""
     if config["bank"] != "auto":
         return int(config["bank"])
+    if config["kind"] == "text_classification" and config["method"]["kind"] == "full":
+        return MIN_WIDTH if machine.device.type == "cpu" else None  # whole models: memory, not time, counts
     return CPU_WIDTHS[config["method"]["kind"]] if machine.device.type == "cpu" else None
 
 
