@@ -388,3 +388,26 @@ def test_a_full_disk_keeps_what_has_come(pushed, get, tmp_path, monkeypatch):
     pushed.requests.clear()
     get()
     assert any(n == "model.safetensors" and asked for n, asked in pushed.files())
+
+
+def test_to_pin_what_was_fetched_changes_no_run(pushed, get, stage, tmp_path):
+    from prehoc.tasks.encode import encode
+    from prehoc.training import checkpoint
+
+    store, local = tmp_path / "store", stage()
+    asked_for = {rev: Wanted("model", MODEL.name, rev, None) for rev in (None, "main", pushed.commit)}
+    folders, encodings = set(), set()
+    for rev, item in asked_for.items():
+        get(item)
+        config = stage(store=str(store), model={**local["model"], "name": MODEL.name, "revision": rev})
+        copies.use([tmp_path / f"{item.key}.json"], store)
+        made = encode(config, None)
+        folders.add(checkpoint.folder(config, made.meta["weights"], checkpoint.protocol()))
+        encodings |= set((store / "encodings").glob("*.safetensors"))
+    assert len(folders) == len(encodings) == 1
+    assert copies.fetched_commits(tmp_path) == {}
+    copies._COPIES.clear()
+    there = encode(local, None)  # the folder itself: other files of the store, the same numbers
+    assert there.meta["weights"] == made.meta["weights"]
+    assert there.tensors.keys() == made.tensors.keys()
+    assert all(there.tensors[k].equal(v) for k, v in made.tensors.items())

@@ -148,3 +148,34 @@ def test_another_commit_runs_prepare_and_training_again(site):
     (record,) = (project.folder / "results/fetched").glob("model-*.json")
     assert json.loads(record.read_text())["commit"] == other
     assert {rule for rule, _ in project.plan(target, *HUB)} == {"prepare", "train", "export"}
+
+
+def test_a_machine_without_internet(site, tmp_path, monkeypatch):
+    """A mirror folder made where there is internet is all that another machine needs."""
+    project, hub = site
+    command = [sys.executable, "-m", "prehoc.cli", "fetch", "hub.yaml"]
+
+    def fetch(folder, *args):
+        run = subprocess.run([*command, *args], cwd=folder, env=project.env, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        return run.stderr
+
+    fetch(project.folder, "--to", str(tmp_path / "mirror"))
+    other = copy_project(tmp_path / "other")
+    (other.folder / "hub.yaml").write_text(CONFIG)
+    hub.requests.clear()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    fetch(other.folder, "--from", str(tmp_path / "mirror"))
+    other.run("fetch", *HUB)
+    assert hub.requests == []
+    records = [json.loads(p.read_text()) for p in sorted((other.folder / "results/fetched").glob("*.json"))]
+    assert [r["kind"] for r in records] == ["data", "model"]
+    check = subprocess.run(
+        [*command[:3], "check", "hub.yaml"],
+        cwd=other.folder,
+        env=project.env,
+        capture_output=True,
+        text=True,
+    )
+    assert check.returncode == 0
+    assert check.stderr.count("no revision") == 2
