@@ -48,7 +48,5 @@ def check(config: Annotated[Path, typer.Argument(help="a config.yaml")]) -> None
     preflight(loaded)
     for item in all_wanted(loaded).values():
         if item.revision is None:
-            log.warning(
-                f"{config}: {item}: no revision; `prehoc fetch {config}` says which commit to write"
-            )
+            log.warning(f"{config}: {item}: no revision; `prehoc fetch` says which commit to write")
     log.info(f"{config}: {len(loaded.enabled())} tasks: {', '.join(loaded.enabled())}")
