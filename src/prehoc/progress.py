@@ -21,6 +21,7 @@ from prehoc.config import Config, digest, fork_parts, segments, shards, source_d
 from prehoc.config.stages import TRAINING_KEYS
 from prehoc.errors import InputError
 from prehoc.pace import Pace
+from prehoc.tasks import hub
 from prehoc.training import lock, places
 
 TO_GO, RUNNING, DONE, FAILED = range(4)
@@ -139,7 +140,7 @@ def _task(
         tables, total = [results / name / "runs.parquet" for _ in cut], 1
     else:
         begun = _written(results, config, name, "train")
-        for base in checkpoint_folders(config, name):
+        for base in checkpoint_folders(results, config, name):
             for first, count, folder in places.banks(base):
                 _read_bank(folder, first, count, depths, state, pace, notes)
         cut = shards(task, config.packing)
@@ -189,15 +190,17 @@ def _is_newer(path: Path, begun: Path) -> bool:
         return False
 
 
-def checkpoint_folders(config: Config, name: str, store: Path | None = None) -> Iterator[Path]:
+def checkpoint_folders(
+    results: Path, config: Config, name: str, store: Path | None = None
+) -> Iterator[Path]:
     """The checkpoint folders of a task that are of this config and of this version's training code.
 
-    In the config's store, or in `store` instead.
+    In the config's store, or in `store` instead; `results` says which commits were fetched.
     """
     task = config.tasks[name]
     stage = stage_config(config, name, "train")
     asked = {"task": name, "seed": config.seed, "source": source_digest("train")}
-    asked |= {key: stage[key] for key in TRAINING_KEYS}
+    asked |= {key: stage[key] for key in TRAINING_KEYS} | hub.pin(stage, hub.fetched_commits(results))
     if task.bank == "auto":  # settled where the task is trained
         del asked["bank"]
     for about in ((store or Path(config.store)) / "checkpoints" / name).glob(f"*/{places.ABOUT}"):

@@ -224,7 +224,7 @@ def test_a_gated_model_comes_with_a_token(pushed, tmp_path):
     assert good.wait(60) == 0, good.stderr.read()
 
 
-def run_fetch(stage, folder, **env):
+def run_fetch(stage, folder, out="out.json", **env):
     return subprocess.Popen(
         [
             sys.executable,
@@ -234,7 +234,7 @@ def run_fetch(stage, folder, **env):
             "--item",
             str(stage),
             "--out",
-            str(folder / "out.json"),
+            str(folder / out),
         ],
         env={**os.environ, **env},
         stderr=subprocess.PIPE,
@@ -243,15 +243,19 @@ def run_fetch(stage, folder, **env):
 
 
 def test_two_at_once_download_once(pushed, tmp_path):
+    """Under two names of one commit, which lies in one folder."""
     pushed.slow = 0.2
-    stage = tmp_path / "item.json"
-    stage.write_text(json.dumps({**MODEL.payload(), "store": str(tmp_path / "store")}))
-    both = [run_fetch(stage, tmp_path) for _ in range(2)]
+    both = []
+    for revision in (None, "main"):
+        stage = tmp_path / f"item-{revision}.json"
+        payload = {**MODEL.payload(), "revision": revision, "store": str(tmp_path / "store")}
+        stage.write_text(json.dumps(payload))
+        both.append(run_fetch(stage, tmp_path, f"{revision}.json"))
     said = [p.communicate(timeout=60)[1] for p in both]
     assert [p.returncode for p in both] == [0, 0], said
-    names = [n for n, _ in pushed.files()]
-    assert sorted(names) == sorted(pushed.model)
-    assert json.loads((tmp_path / "out.json").read_text())["commit"] == pushed.commit
+    assert sorted(n for n, _ in pushed.files()) == sorted(pushed.model)
+    assert json.loads((tmp_path / "None.json").read_text())["commit"] == pushed.commit
+    assert json.loads((tmp_path / "main.json").read_text())["revision"] == "main"
 
 
 def push_data(hub, readme=CARD):
@@ -388,3 +392,26 @@ def test_a_full_disk_keeps_what_has_come(pushed, get, tmp_path, monkeypatch):
     pushed.requests.clear()
     get()
     assert any(n == "model.safetensors" and asked for n, asked in pushed.files())
+
+
+def test_to_pin_what_was_fetched_changes_no_run(pushed, get, stage, tmp_path):
+    from prehoc.tasks.encode import encode
+    from prehoc.training import checkpoint
+
+    store, local = tmp_path / "store", stage()
+    asked_for = {rev: Wanted("model", MODEL.name, rev, None) for rev in (None, "main", pushed.commit)}
+    folders, encodings = set(), set()
+    for rev, item in asked_for.items():
+        get(item)
+        config = stage(store=str(store), model={**local["model"], "name": MODEL.name, "revision": rev})
+        copies.use([tmp_path / f"{item.key}.json"], store)
+        made = encode(config, None)
+        folders.add(checkpoint.folder(config, made.meta["weights"], checkpoint.protocol()))
+        encodings |= set((store / "encodings").glob("*.safetensors"))
+    assert len(folders) == len(encodings) == 1
+    assert copies.fetched_commits(tmp_path) == {}
+    copies._COPIES.clear()
+    there = encode(local, None)  # the folder itself: other files of the store, the same numbers
+    assert there.meta["weights"] == made.meta["weights"]
+    assert there.tensors.keys() == made.tensors.keys()
+    assert all(there.tensors[k].equal(v) for k, v in made.tensors.items())

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -121,11 +123,10 @@ def test_fetch_then_all_else_offline(site):
         "model": len(hub.repos["models", "acme/tiny"][hub.commit]),
     }
     hub.requests.clear()
-    targets = ["results/first/adapters/seed_000003", "results/second/sources.json"]
     # no HF_HUB_OFFLINE here: jobs forbid themselves the network, where all that they need is in the store
-    project.run(*targets, *HUB)
+    project.run("results/first/adapters/seed_000003", *HUB)
     assert hub.requests == []
-    sources = json.loads((project.folder / "results/second/sources.json").read_text())
+    sources = json.loads((project.folder / "results/first/sources.json").read_text())
     assert sources["commits"] == {r["kind"]: r["commit"] for r in records}
     adapter = json.loads(
         (project.folder / "results/first/adapters/seed_000003/adapter_config.json").read_text()
@@ -133,19 +134,48 @@ def test_fetch_then_all_else_offline(site):
     assert (adapter["base_model_name_or_path"], adapter["revision"]) == ("acme/tiny", hub.commit)
 
 
-def test_another_commit_runs_prepare_again(site):
+def test_another_commit_runs_prepare_and_training_again(site):
     """Only when it is asked for: the record is an input of the jobs that read the copy."""
     project, hub = site
     old = hub.repos["models", "acme/tiny"][hub.commit]
     other = hub.push("models", "acme/tiny", {**old, "special_tokens_map.json": "{}"})
-    assert project.plan("results/second/sources.json", *HUB) == set()
+    target = "results/first/adapters/seed_000003"
+    assert project.plan(target, *HUB) == set()
+    again = [sys.executable, "-m", "prehoc.cli", "fetch", "hub.yaml", "--again"]
+    done = subprocess.run(again, cwd=project.folder, env=project.env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"revision: {other}" in done.stderr
     (record,) = (project.folder / "results/fetched").glob("model-*.json")
-    record.unlink()
-    plan = project.plan("results/second/sources.json", *HUB)
-    assert {rule for rule, _ in plan} == {"fetch", "prepare"}
-    project.run("results/second/sources.json", *HUB)
     assert json.loads(record.read_text())["commit"] == other
-    assert (
-        json.loads((project.folder / "results/second/sources.json").read_text())["commits"]["model"]
-        == other
+    assert {rule for rule, _ in project.plan(target, *HUB)} == {"prepare", "train", "export"}
+
+
+def test_a_machine_without_internet(site, tmp_path, monkeypatch):
+    """A mirror folder made where there is internet is all that another machine needs."""
+    project, hub = site
+    command = [sys.executable, "-m", "prehoc.cli", "fetch", "hub.yaml"]
+
+    def fetch(folder, *args):
+        run = subprocess.run([*command, *args], cwd=folder, env=project.env, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        return run.stderr
+
+    fetch(project.folder, "--to", str(tmp_path / "mirror"))
+    other = copy_project(tmp_path / "other")
+    (other.folder / "hub.yaml").write_text(CONFIG)
+    hub.requests.clear()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    fetch(other.folder, "--from", str(tmp_path / "mirror"))
+    other.run("fetch", *HUB)
+    assert hub.requests == []
+    records = [json.loads(p.read_text()) for p in sorted((other.folder / "results/fetched").glob("*.json"))]
+    assert [r["kind"] for r in records] == ["data", "model"]
+    check = subprocess.run(
+        [*command[:3], "check", "hub.yaml"],
+        cwd=other.folder,
+        env=project.env,
+        capture_output=True,
+        text=True,
     )
+    assert check.returncode == 0
+    assert check.stderr.count("no revision") == 2

@@ -132,12 +132,15 @@ HUB_FILES = {
     )
     for key, item in HUB.items()
 }
+FETCHED = {
+    task: [f"results/fetched/{item.key}.json" for item in wanted(CONFIG, task)]
+    for task in CONFIG.enabled()
+}
 
 
 def fetched(wildcards):
     """An input function: the records of what the wildcard's task takes from the Hub."""
-    items = wanted(CONFIG, wildcards.task)
-    return [f"results/fetched/{item.key}.json" for item in items]
+    return FETCHED[wildcards.task]
 
 
 def fetched_options(wildcards, input):

@@ -41,8 +41,12 @@ def check(config: Annotated[Path, typer.Argument(help="a config.yaml")]) -> None
     A file without `defaults` is laid over ./config.yaml, as snakemake --configfile does.
     """
     from prehoc.config import load
+    from prehoc.config.hub import all_wanted
     from prehoc.preflight import preflight
 
     loaded = load(config, Path("config.yaml"))
     preflight(loaded)
+    for item in all_wanted(loaded).values():
+        if item.revision is None:
+            log.warning(f"{config}: {item}: no revision; `prehoc fetch` says which commit to write")
     log.info(f"{config}: {len(loaded.enabled())} tasks: {', '.join(loaded.enabled())}")

@@ -75,8 +75,8 @@ def fetch(
     if commit is None:
         listing = made_of.listing(item.revision)
         commit = listing.commit
-    final = store / copy_folder(item, commit)
-    lock = store / "hub" / "locks" / f"{item.key}-{commit[:12]}.lock"
+    place = copy_folder(item, commit)  # of several revisions that mean one commit, too
+    final, lock = store / place, store / "hub" / "locks" / f"{'--'.join(place.parts[1:])}.lock"
     for _ in range(3):
         try:
             with _FetchHold(lock, str(item), times or Times(), report) as hold:
@@ -211,6 +211,7 @@ def _make(
     except OSError as error:
         if manifest_of(final) is None:
             raise disk_full(final, error) or error from error
+        shutil.rmtree(partial, ignore_errors=True)  # another writer was faster
 
 
 def _chosen(item: Wanted, listing: Listing, source: Source, partial: Path, report: Report) -> Chosen:

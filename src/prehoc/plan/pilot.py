@@ -76,7 +76,8 @@ def _task(results: Path, config: Config, name: str) -> Measured:
     depths = sorted({*task.depths, task.horizon})
     pace, sizes, there = Pace(depths), [], 0
     store = Path(config.store)
-    for base in checkpoint_folders(config, name, store if store.is_absolute() else results.parent / store):
+    where = store if store.is_absolute() else results.parent / store
+    for base in checkpoint_folders(results, config, name, where):
         for first, count, folder in places.banks(base):
             seen: dict[int, float] = {}
             for depth in depths:

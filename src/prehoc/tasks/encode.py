@@ -112,14 +112,15 @@ def encode(config: dict[str, Any], target_domains: list[str] | None, machine: Ma
     settings = models.settings_of(folder, config["model"]["revision"])
     method = config["method"]
     cut = cut_of(method, settings)
-    data = {k: v for k, v in config["data"].items() if k != "label_noise"}
+    copy = hub.copy_of("data", config["data"])
+    blocks = {"model": config["model"], "data": config["data"]} | hub.pinned(config)
+    data = {k: v for k, v in blocks["data"].items() if k != "label_noise"}
     data = {"labels": "class", "positive": None} | data
-    copy = hub.copy_of("data", data)
     key: dict[str, Any] = {
         "format": FORMAT,
         "root": config["seed"],
         "weights": models.revision_of(config["model"], folder),
-        "model": config["model"],
+        "model": blocks["model"],
         "data": data,
         "file": copy.digest[:16] if copy else _file_digest(data["name"]),
         "domains": target_domains,

@@ -6,6 +6,7 @@ that names them. What a run's numbers depend on is a copy's content, never where
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -100,6 +101,35 @@ def go_offline(stage: Mapping[str, Any]) -> bool:
         return False
     os.environ["HF_HUB_OFFLINE"] = "1"
     return True
+
+
+def pin(stage: Mapping[str, Any], known: Mapping[Wanted, str]) -> dict[str, Any]:
+    """The stage's `model` and `data` blocks with the commit as revision, where `known` has one for them.
+
+    So `revision: null`, a branch, and the commit that they mean are the same thing to what is kept of runs.
+    """
+    kinds: tuple[Kind, ...] = ("model", "data")
+    items = {kind: asked(kind, stage.get(kind)) for kind in kinds}
+    return {
+        kind: {**stage[kind], "revision": known[item]}
+        for kind, item in items.items()
+        if item is not None and item in known
+    }
+
+
+def pinned(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """As `pin`, by the copies in use."""
+    return pin(stage, {item: copy.commit for item, copy in _COPIES.items()})
+
+
+def fetched_commits(results: Path) -> dict[Wanted, str]:
+    """The commits that the records under `results` name; broken records are passed by."""
+    found = {}
+    for path in sorted((results / "fetched").glob("*.json")):
+        with contextlib.suppress(InputError):
+            record = read_record(path)
+            found[item_of(record)] = str(record["commit"])
+    return found
 
 
 def commits(stage: Mapping[str, Any]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 
 from prehoc.config import TRAINING_KEYS, digest, source_digest
 from prehoc.tables import atomic, write_json
+from prehoc.tasks import hub
 from prehoc.tasks.machine import CPU, Machine
 from prehoc.training.places import ABOUT, BrokenError, banks, header, path_of
 from prehoc.training.schedule import spans_horizon
@@ -41,9 +42,10 @@ def protocol(machine: Machine = CPU) -> dict[str, Any]:
 
 def identity(config: dict[str, Any], weights: str, protocol: dict[str, Any]) -> dict[str, Any]:
     """What a task's checkpoints depend on; `weights` pins the model, `protocol` the numerics."""
-    keys = {k: config[k] for k in ("task", "seed", *TRAINING_KEYS)}
-    if config.get("generation"):
-        keys["generation"] = config["generation"]
+    keys = {k: config[k] for k in ("task", "seed", *TRAINING_KEYS)} | hub.pinned(config)
+    for more in ("generation", "sandbox", "sandbox_source"):  # a checkpoint keeps what was measured, too
+        if config.get(more):
+            keys[more] = config[more]
     if spans_horizon(config["optimiser"]):
         keys["horizon"] = config["horizon"]
     return keys | {"weights": weights, "protocol": protocol, "source": source_digest("train")}
