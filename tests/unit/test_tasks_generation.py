@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
-from generation import generation, random_theta, sampled
+from generating import generation, random_theta, sampled
 from peft import LoraConfig, get_peft_model
 from trained import same, train
 from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -45,9 +45,25 @@ def step_ms(task: Task) -> float:
     return (DECODER_TOKEN_MS if decoder else ENCODER_TOKEN_MS) * layers * tokens
 
 
+def decode_ms(task: Task, examples: int) -> float:
+    """Time in milliseconds in which one run writes to `examples` prompts; 0 where no text is written.
+
+    A decoded token is taken for as much as a trained one: it is a third of the arithmetic, at a third
+    of the rate, as a few rows pass through the weights at a time. Measured so by benchmarks/generation.py.
+    """
+    if task.generation is None or task.data is None:
+        return 0.0
+    tokens = task.generation.max_new_tokens * examples
+    return DECODER_TOKEN_MS * DECODER_LAYERS * tokens
+
+
 def train_minutes(task: Task, runs: int) -> int:
     """Minutes to ask for a job that trains `runs` runs to the horizon, at the first attempt."""
-    return _minutes(task, runs * task.horizon)
+    written = 0.0
+    if task.data is not None:
+        depths = len({*task.depths, task.horizon})
+        written = decode_ms(task, depths * task.data.val + task.data.target)
+    return _minutes(task, runs * task.horizon, runs * written)
 
 
 def fork_minutes(task: Task, depths: list[int]) -> int:
@@ -55,9 +71,11 @@ def fork_minutes(task: Task, depths: list[int]) -> int:
     if task.forks is None:
         return _minutes(task, 0)
     runs = task.forks.trunks * task.forks.per_trunk
-    return _minutes(task, runs * sum(task.horizon - depth for depth in depths))
+    written = decode_ms(task, task.data.target if task.data else 0) * runs * len(depths)
+    return _minutes(task, runs * sum(task.horizon - depth for depth in depths), written)
 
 
-def _minutes(task: Task, steps: int) -> int:
+def _minutes(task: Task, steps: int, written: float = 0.0) -> int:
+    """Minutes for a start, `steps` steps of a run, and `written` milliseconds of decoding."""
     asked = task.resources
-    return math.ceil(asked.minutes + asked.margin * steps * step_ms(task) / 60_000)
+    return math.ceil(asked.minutes + asked.margin * (steps * step_ms(task) + written) / 60_000)

@@ -23,6 +23,7 @@ from prehoc.tasks import data as data_module
 from prehoc.tasks.generated_data import NAMES, generated
 from prehoc.tasks.judges import Row
 
+SPARE = {"gsm-symbolic": 2}  # rows generated for each that is wanted, as long ones are left out
 log = logging.getLogger("prehoc")
 Chat = Callable[[str, str], tuple[str, str]]
 
@@ -50,7 +51,8 @@ def read_rows(data: dict[str, Any]) -> tuple[list[dict[str, Any]], np.ndarray]:
     short = name.removeprefix("packaged:")
     path = Path(name)
     if name.startswith("packaged:") and short in NAMES:
-        rows = generated(short, data["subset"], data["train"] + data["val"] + data["target"])
+        wanted = data["train"] + data["val"] + data["target"]
+        rows = generated(short, data["subset"], wanted * SPARE.get(short, 1))
         return rows, np.full(len(rows), "")
     if path.is_file() and path.suffix in (".jsonl", ".csv", ".tsv"):
         rows = _file_rows(path)
