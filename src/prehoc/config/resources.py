@@ -19,6 +19,7 @@ HEAD_MS = 0.04
 MODULAR_MS = 1.5
 ENCODER_TOKEN_MS = 5.0 / (16 * 32)
 DECODER_TOKEN_MS = 870.0 / (30 * 16 * 16)
+DECODED_TOKEN_MS = 6.5 / 30  # of SmolLM2, 64 rows in flight: benchmarks/generation.py
 ENCODER_LAYERS, DECODER_LAYERS = 12, 32  # where `layers: all` leaves their number to the model
 
 
@@ -48,13 +49,12 @@ def step_ms(task: Task) -> float:
 def decode_ms(task: Task, examples: int) -> float:
     """Time in milliseconds in which one run writes to `examples` prompts; 0 where no text is written.
 
-    A decoded token is taken for as much as a trained one: it is a third of the arithmetic, at a third
-    of the rate, as a few rows pass through the weights at a time. Measured so by benchmarks/generation.py.
+    Every text is taken to reach max_new_tokens, and `step_ms: auto` or not, the layers for DECODER_LAYERS.
     """
     if task.generation is None or task.data is None:
         return 0.0
     tokens = task.generation.max_new_tokens * examples
-    return DECODER_TOKEN_MS * DECODER_LAYERS * tokens
+    return DECODED_TOKEN_MS * DECODER_LAYERS * tokens
 
 
 def train_minutes(task: Task, runs: int) -> int:
