@@ -33,6 +33,7 @@ FAMILY = {
         },
     ),
     "opt": (hf.OPTConfig, {"ffn_dim": 64, "word_embed_proj_dim": 32}),  # learned positions
+    "gpt2": (hf.GPT2Config, {}),  # Conv1D, learned positions, tied embeddings
     "gpt_neox": (hf.GPTNeoXConfig, {"intermediate_size": 64}),
 }
 
@@ -83,7 +84,7 @@ def peft_model(folder, theta, run, targets):
 
 
 def targets_of(name):
-    return ["query_key_value"] if name == "gpt_neox" else ["q_proj", "v_proj"]
+    return {"gpt_neox": ["query_key_value"], "gpt2": ["c_attn"]}.get(name, ["q_proj", "v_proj"])
 
 
 @pytest.mark.parametrize("layers", ["all", "top-2"])
@@ -300,7 +301,11 @@ def test_forks_from_the_horizon_draw_texts_anew(stage, tiny_decoder):
         ("data__subset", "9", r"data\.subset: .* digits"),
         ("data__train", 100, r"give 55 sums"),
         ("data__name", "packaged:nothing", r"data\.name: packaged:nothing"),
-        ("model__max_length", 3, r"data\.train: 25 rows wanted, 0 left"),
+        (
+            "model__max_length",
+            3,
+            r"data\.train: 25 rows wanted, 0 left .* raise model\.max_length: 3 leaves 50 rows out",
+        ),
         ("method__targets", ["nothing"], r"method\.targets"),
     ],
 )

@@ -23,7 +23,7 @@ from prehoc.tasks import data as data_module
 from prehoc.tasks.generated_data import NAMES, generated
 from prehoc.tasks.judges import Row
 
-SPARE = {"gsm-symbolic": 2}  # rows generated for each that is wanted, as long ones are left out
+SPARE = {"gsm-symbolic": 4}  # rows generated for each that is wanted, as long ones are left out
 log = logging.getLogger("prehoc")
 Chat = Callable[[str, str], tuple[str, str]]
 
@@ -110,7 +110,14 @@ def examples(config: dict[str, Any], tokeniser: Any, ends: Sequence[int]) -> dic
     pool = data_module.Rows(
         [""] * len(made), np.zeros(len(made), np.int64), ["all"], np.full(len(made), "all")
     )
-    splits = data_module.cut_splits(data, pool, named[whole][fits], config["seed"], None)
+    try:
+        splits = data_module.cut_splits(data, pool, named[whole][fits], config["seed"], None)
+    except InputError as error:
+        if fits.all():
+            raise
+        raise InputError(
+            f"{error}, or raise model.max_length: {most} leaves {int((~fits).sum())} rows out"
+        ) from None
     return {split: [made[i] for i in chosen] for split, chosen in splits.items()}
 
 
