@@ -312,3 +312,25 @@ def test_forks_from_the_horizon_draw_texts_anew(stage, tiny_decoder):
 def test_what_does_not_fit_is_named(stage, tiny_decoder, key, value, says):
     with pytest.raises(InputError, match=says):
         TextGeneration(generation(stage, tiny_decoder, **{key: value}))
+
+
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out")
+def test_a_gpt2_adapter_loads_in_peft(stage, folder_of, tmp_path):
+    """Its Conv1D is a Linear here; in peft's own model the exported adapter writes the same texts."""
+    from peft import PeftModel
+
+    from prehoc.adapter_files import write_adapter
+
+    config = generation(stage, folder_of("gpt2"), method__targets=["c_attn", "c_proj"])
+    problem = TextGeneration(config)
+    theta = random_theta(problem, 2)
+    write_adapter(config, {k: v[1] for k, v in theta.items()}, tmp_path / "out")
+    base = AutoModelForCausalLM.from_pretrained(folder_of("gpt2"))
+    model = PeftModel.from_pretrained(base, tmp_path / "out").eval()
+    prompts = [e.prompt for e in problem.examples["target"]]
+    made = problem.decoder.tokens(theta, prompts, None)[1]
+    for prompt, written in zip(prompts, made, strict=True):
+        there = model.generate(
+            input_ids=torch.tensor([prompt]), max_new_tokens=4, do_sample=False, pad_token_id=0
+        )
+        assert there[0, len(prompt) :].tolist() == written

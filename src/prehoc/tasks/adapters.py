@@ -20,7 +20,6 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from prehoc.errors import InputError
-from prehoc.tasks.conv1d import as_linear, is_linear
 from prehoc.tasks.machine import CPU, Machine
 from prehoc.tasks.prefix import depth_of
 from prehoc.tasks.problem import DropoutKey, Parameter, Theta, dropout, normal, uniform, zeros
@@ -155,7 +154,8 @@ class AdapterBank:
         self.parameters: list[Parameter] = []
         rate = float(config.lora_dropout)
         for name in target_names(model, config):
-            base = as_linear(model.get_submodule(name))
+            base = model.get_submodule(name)
+            assert isinstance(base, nn.Linear)
             rank, scale = rank_and_scale(config, name)
             self.places[name] = BankedLinear(base, rank, scale, rate, 1 + len(self.places))
             self.parameters += adapter_parameters(
@@ -284,14 +284,14 @@ def target_names(model: Any, config: LoraConfig) -> list[str]:
     named = [] if targets is None or isinstance(targets, str) else sorted(targets)
     idle = [t for t in named if not any(n == t or n.endswith(f".{t}") for n in found)]
     if not found or idle:
-        known = sorted({n.rpartition(".")[2] for n, m in modules.items() if is_linear(m)})
+        known = sorted({n.rpartition(".")[2] for n, m in modules.items() if isinstance(m, nn.Linear)})
         layers, asked = rule.layers_to_transform, idle or _shown(config)
         raise InputError(
             f"method.targets: no module of {type(model).__name__} is named {asked} in layers: "
             f"{'all' if layers is None else layers}; linear modules are named {known}"
         )
     for name in found:
-        if not is_linear(modules[name]):
+        if not isinstance(modules[name], nn.Linear):
             raise InputError(
                 f"method.targets: {name} is a {type(modules[name]).__name__}, not a linear module; "
                 f"name linear ones"

@@ -1,4 +1,4 @@
-"""GPT-2's `Conv1D` as the linear layer that it is."""
+"""GPT-2's `Conv1D` as the linear layer that it is, so that a bank of adapters takes it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 from torch import nn
 
 
-def is_linear(module: Any) -> bool:
-    """Whether a module is x W^T + b: torch's Linear, or transformers' Conv1D, its weight the other way."""
+def linearise(model: Any) -> None:
+    """Put a frozen Linear of the same weights in each Conv1D's place, whose weight lies the other way."""
     from transformers.pytorch_utils import Conv1D
 
-    return isinstance(module, nn.Linear | Conv1D)
+    for name, module in list(model.named_modules()):
+        if isinstance(module, Conv1D):
+            parent, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(parent), leaf, _linear(module))
 
 
-def as_linear(module: Any) -> nn.Linear:
-    """A linear layer of the same weights (a Conv1D's in rows of outputs), frozen as they are."""
-    if isinstance(module, nn.Linear):
-        return module
+def _linear(module: Any) -> nn.Linear:
     inputs, outputs = module.weight.shape
     made = nn.Linear(inputs, outputs, device="meta")
     made.weight = nn.Parameter(module.weight.detach().t().contiguous(), requires_grad=False)

@@ -21,6 +21,7 @@ from prehoc.errors import InputError
 from prehoc.tasks import models
 from prehoc.tasks.adapters import AdapterBank, lora_config, target_names
 from prehoc.tasks.answers import answer_nats
+from prehoc.tasks.conv1d import linearise
 from prehoc.tasks.decode import Decoder, Noise, Rules
 from prehoc.tasks.frozen import CHECKED, Frozen, chunks, cut_below, frozen_states
 from prehoc.tasks.judges import Judge, Row, judge_of
@@ -60,6 +61,7 @@ class TextGeneration:
         if check is not None:
             check([e.row for split in self.examples.values() for e in split])
         self.base_parameters = sum(p.numel() for p in model.parameters())
+        linearise(model)
         settle(model, machine)
         rule = lora_config(method, model)
         target_names(model, rule)  # a fault in targets shows before anything is computed
