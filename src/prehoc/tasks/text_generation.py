@@ -38,13 +38,15 @@ SPLITS = {"train": 0, "val": 1, "target": 2}  # their numbers in a draw's hash
 class TextGeneration:
     """A bank of adapters that write texts; `score_name` says what its score is called."""
 
-    score_name = "exact_match"
+    score_name: str = "exact_match"
     labels: torch.Tensor | None = None
     classes = 1
 
     def __init__(self, config: dict[str, Any], machine: Machine = CPU, judge: Judge | None = None) -> None:
         settings, method, store = config["generation"], config["method"], Path(config["store"])
         self.machine = machine
+        if settings["judge"] == "tests":
+            self.score_name = "pass_at_1"
         folder = models.model_folder(config["model"], store)
         tokeniser, model = models.load_causal(folder, config["model"]["revision"])
         takes = frozenset(inspect.signature(model.forward).parameters)
