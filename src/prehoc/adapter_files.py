@@ -28,6 +28,7 @@ from prehoc.training.places import banks, depth_of
 from prehoc.training.problems import Setting, build
 from prehoc.training.width import settled
 
+CAUSAL = ("causal_arithmetic", "text_generation")
 PROBE = 2  # tokens on which a token classifier's head is looked at
 
 
@@ -99,7 +100,7 @@ def write_adapter(config: dict[str, Any], theta: Theta, out: Path) -> tuple[str,
     revision = config["model"]["revision"]
     copy = hub.copy_of("model", config["model"])
     head: str | None = None
-    if config["kind"] == "causal_arithmetic":
+    if config["kind"] in CAUSAL:
         _, model = models.load_causal(where, revision)
         prefix, task = "", TaskType.CAUSAL_LM
     else:
@@ -225,9 +226,15 @@ def card(
         "length": config["model"]["max_length"],
         "pooled": _POOLED[config["method"]["pooling"]],
     }
-    causal = config["kind"] == "causal_arithmetic"
+    causal = config["kind"] in CAUSAL
     snippet = (_CAUSAL if causal else _TOKENS).format(**fields)
     says = _SAYS["causal" if causal else config["method"]["pooling"]]
+    if config["kind"] == "text_generation":
+        block = config["generation"]
+        says = (
+            f"Prompts are made by the template `{json.dumps(block['prompt'])}`, completions by "
+            f"`{json.dumps(block['completion'])}`; in the tokeniser's chat template: {block['chat']}."
+        )
     rows = {
         "task": config["task"],
         "seed": seed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import transformers as hf
-from generation import generation
+from generating import generation
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from trained import train
 

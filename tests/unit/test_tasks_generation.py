@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
-from generation import generation, random_theta, sampled
+from generating import generation, random_theta, sampled
 from peft import LoraConfig, get_peft_model
 from trained import same, train
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -33,6 +33,7 @@ FAMILY = {
         },
     ),
     "opt": (hf.OPTConfig, {"ffn_dim": 64, "word_embed_proj_dim": 32}),  # learned positions
+    "gpt2": (hf.GPT2Config, {}),  # Conv1D, learned positions, tied embeddings
     "gpt_neox": (hf.GPTNeoXConfig, {"intermediate_size": 64}),
 }
 
@@ -83,7 +84,7 @@ def peft_model(folder, theta, run, targets):
 
 
 def targets_of(name):
-    return ["query_key_value"] if name == "gpt_neox" else ["q_proj", "v_proj"]
+    return {"gpt_neox": ["query_key_value"], "gpt2": ["c_attn"]}.get(name, ["q_proj", "v_proj"])
 
 
 @pytest.mark.parametrize("layers", ["all", "top-2"])
@@ -300,10 +301,36 @@ def test_forks_from_the_horizon_draw_texts_anew(stage, tiny_decoder):
         ("data__subset", "9", r"data\.subset: .* digits"),
         ("data__train", 100, r"give 55 sums"),
         ("data__name", "packaged:nothing", r"data\.name: packaged:nothing"),
-        ("model__max_length", 3, r"data\.train: 25 rows wanted, 0 left"),
+        (
+            "model__max_length",
+            3,
+            r"data\.train: 25 rows wanted, 0 left .* raise model\.max_length: 3 leaves 50 rows out",
+        ),
         ("method__targets", ["nothing"], r"method\.targets"),
     ],
 )
 def test_what_does_not_fit_is_named(stage, tiny_decoder, key, value, says):
     with pytest.raises(InputError, match=says):
         TextGeneration(generation(stage, tiny_decoder, **{key: value}))
+
+
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out")
+def test_a_gpt2_adapter_loads_in_peft(stage, folder_of, tmp_path):
+    """Its Conv1D is a Linear here; in peft's own model the exported adapter writes the same texts."""
+    from peft import PeftModel
+
+    from prehoc.adapter_files import write_adapter
+
+    config = generation(stage, folder_of("gpt2"), method__targets=["c_attn", "c_proj"])
+    problem = TextGeneration(config)
+    theta = random_theta(problem, 2)
+    write_adapter(config, {k: v[1] for k, v in theta.items()}, tmp_path / "out")
+    base = AutoModelForCausalLM.from_pretrained(folder_of("gpt2"))
+    model = PeftModel.from_pretrained(base, tmp_path / "out").eval()
+    prompts = [e.prompt for e in problem.examples["target"]]
+    made = problem.decoder.tokens(theta, prompts, None)[1]
+    for prompt, written in zip(prompts, made, strict=True):
+        there = model.generate(
+            input_ids=torch.tensor([prompt]), max_new_tokens=4, do_sample=False, pad_token_id=0
+        )
+        assert there[0, len(prompt) :].tolist() == written

@@ -19,6 +19,7 @@ HEAD_MS = 0.04
 MODULAR_MS = 1.5
 ENCODER_TOKEN_MS = 5.0 / (16 * 32)
 DECODER_TOKEN_MS = 870.0 / (30 * 16 * 16)
+DECODED_TOKEN_MS = 6.5 / 30  # of SmolLM2, 64 rows in flight: benchmarks/generation.py
 ENCODER_LAYERS, DECODER_LAYERS = 12, 32  # where `layers: all` leaves their number to the model
 
 
@@ -26,7 +27,8 @@ def step_ms(task: Task) -> float:
     """Time of one step of one run in milliseconds: `resources.step_ms`, or an estimate from the block.
 
     It grows with the trained layers, the batch and the length of the texts; a model from scratch with
-    its depth and the square of its width.  Synthetic tasks train nothing: 0.
+    its depth and the square of its width.  Where texts are written at depths, a step bears its share of that.
+    Synthetic tasks train nothing: 0.
     """
     asked = task.resources.step_ms
     if asked != "auto":
@@ -42,7 +44,22 @@ def step_ms(task: Task) -> float:
     top = task.method.layers.removeprefix("top-")
     layers = int(top) if top.isdigit() else DECODER_LAYERS if decoder else ENCODER_LAYERS
     tokens = batch * (task.model.max_length if task.model else 32)
-    return (DECODER_TOKEN_MS if decoder else ENCODER_TOKEN_MS) * layers * tokens
+    written = 0.0
+    if task.generation is not None and task.data is not None:
+        depths = len({*task.depths, task.horizon})
+        written = decode_ms(task, depths * task.data.val + task.data.target) / task.horizon
+    return (DECODER_TOKEN_MS if decoder else ENCODER_TOKEN_MS) * layers * tokens + written
+
+
+def decode_ms(task: Task, examples: int) -> float:
+    """Time in milliseconds in which one run writes to `examples` prompts; 0 where no text is written.
+
+    Every text is taken to reach max_new_tokens, and the layers for DECODER_LAYERS.
+    """
+    if task.generation is None or task.data is None:
+        return 0.0
+    tokens = task.generation.max_new_tokens * examples
+    return DECODED_TOKEN_MS * DECODER_LAYERS * tokens
 
 
 def train_minutes(task: Task, runs: int, start: int = 0, end: int | None = None) -> int:
@@ -58,9 +75,13 @@ def fork_minutes(task: Task, depths: list[int]) -> int:
     if task.forks is None:
         return _minutes(task, 0)
     runs = task.forks.trunks * task.forks.per_trunk
-    return _minutes(task, runs * sum(task.horizon - depth for depth in depths))
+    written = 0.0
+    if task.data is not None and task.resources.step_ms == "auto":
+        written = decode_ms(task, task.data.target) * runs * len(depths)
+    return _minutes(task, runs * sum(task.horizon - depth for depth in depths), written)
 
 
-def _minutes(task: Task, steps: int) -> int:
+def _minutes(task: Task, steps: int, written: float = 0.0) -> int:
+    """Minutes for a start, `steps` steps of a run, and `written` milliseconds of decoding."""
     asked = task.resources
-    return math.ceil(asked.minutes + asked.margin * steps * step_ms(task) / 60_000)
+    return math.ceil(asked.minutes + asked.margin * (steps * step_ms(task) + written) / 60_000)

@@ -155,8 +155,7 @@ def _labelled(split: Any, data: dict[str, Any], name: str) -> pd.DataFrame:
     return frame
 
 
-def frame_of(data: dict[str, Any]) -> pd.DataFrame:
-    """All rows of a `data` block; the column `__split__` names a row's split where splits are named."""
+def _frame(data: dict[str, Any]) -> pd.DataFrame:
     name = data["name"]
     if name.startswith("packaged:"):
         short = name.removeprefix("packaged:")
@@ -177,7 +176,7 @@ def load_rows(data: dict[str, Any]) -> tuple[Rows, np.ndarray]:
     Raises InputError naming the key at fault: an unknown column, no rows, more labels than
     `data.classes`, a class that no row has.
     """
-    frame = frame_of(data)
+    frame = _frame(data)
     text = [data["text"]] if isinstance(data["text"], str) else list(data["text"])
     packaged = data["name"].startswith("packaged:")
     domain = data["domain"] or ("domain" if packaged else None)
@@ -282,3 +281,8 @@ def cut_splits(
         lost = rows.classes[min(missing)]
         raise InputError(f"data.train: no training row has the label {lost!r}; raise data.train")
     return cut
+
+
+def frame_of(data: dict[str, Any]) -> pd.DataFrame:
+    """All rows of a `data` block; the column `__split__` names a row's split where splits are named."""
+    return _frame(data)

@@ -25,6 +25,7 @@ from prehoc.tasks.code_data import code_rows
 from prehoc.tasks.generated_data import NAMES, generated
 from prehoc.tasks.judges import Row
 
+SPARE = {"gsm-symbolic": 4}  # rows generated for each that is wanted, as long ones are left out
 log = logging.getLogger("prehoc")
 Chat = Callable[[str, str], tuple[str, str]]
 
@@ -52,7 +53,8 @@ def read_rows(data: dict[str, Any]) -> tuple[list[dict[str, Any]], np.ndarray]:
     short = name.removeprefix("packaged:")
     path = Path(name)
     if name.startswith("packaged:") and short in NAMES:
-        rows = generated(short, data["subset"], data["train"] + data["val"] + data["target"])
+        wanted = data["train"] + data["val"] + data["target"]
+        rows = generated(short, data["subset"], wanted * SPARE.get(short, 1))
         return rows, np.full(len(rows), "")
     if name.startswith("packaged:") and short in CODE:
         rows = [{str(k): v for k, v in row.items()} for row in CODE[short]().to_dict("records")]
@@ -115,7 +117,14 @@ def examples(config: dict[str, Any], tokeniser: Any, ends: Sequence[int]) -> dic
     pool = data_module.Rows(
         [""] * len(made), np.zeros(len(made), np.int64), ["all"], np.full(len(made), "all")
     )
-    splits = data_module.cut_splits(data, pool, named[whole][fits], config["seed"], None)
+    try:
+        splits = data_module.cut_splits(data, pool, named[whole][fits], config["seed"], None)
+    except InputError as error:
+        if fits.all():
+            raise
+        raise InputError(
+            f"{error}, or raise model.max_length: {most} leaves {int((~fits).sum())} rows out"
+        ) from None
     return {split: [made[i] for i in chosen] for split, chosen in splits.items()}
 
 

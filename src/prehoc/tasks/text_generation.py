@@ -22,6 +22,7 @@ from prehoc.errors import InputError
 from prehoc.tasks import models
 from prehoc.tasks.adapters import AdapterBank, lora_config, target_names
 from prehoc.tasks.answers import answer_nats
+from prehoc.tasks.conv1d import linearise
 from prehoc.tasks.decode import Decoder, Noise, Rules
 from prehoc.tasks.frozen import CHECKED, Frozen, chunks, cut_below, frozen_states
 from prehoc.tasks.judges import Judge, Row, judge_of
@@ -45,6 +46,8 @@ class TextGeneration:
     def __init__(self, config: dict[str, Any], machine: Machine = CPU, judge: Judge | None = None) -> None:
         settings, method, store = config["generation"], config["method"], Path(config["store"])
         self.machine = machine
+        if settings["judge"] == "tests":
+            self.score_name = "pass_at_1"
         folder = models.model_folder(config["model"], store)
         tokeniser, model = models.load_causal(folder, config["model"]["revision"])
         takes = frozenset(inspect.signature(model.forward).parameters)
@@ -64,6 +67,7 @@ class TextGeneration:
         if check is not None:
             check([e.row for split in self.examples.values() for e in split])
         self.base_parameters = sum(p.numel() for p in model.parameters())
+        linearise(model)
         settle(model, machine)
         rule = lora_config(method, model)
         target_names(model, rule)  # a fault in targets shows before anything is computed
