@@ -26,13 +26,24 @@ ENCODER_LAYERS, DECODER_LAYERS = 12, 32  # where `layers: all` leaves their numb
 def step_ms(task: Task) -> float:
     """Time of one step of one run in milliseconds: `resources.step_ms`, or an estimate from the block.
 
-    It grows with the trained layers, the batch and the length of the texts; a model from scratch with
-    its depth and the square of its width.  Where texts are written at depths, a step bears its share of that.
-    Synthetic tasks train nothing: 0.
+    Where texts are written at depths, a step bears its share of that.  Synthetic tasks train nothing: 0.
     """
     asked = task.resources.step_ms
     if asked != "auto":
         return float(asked)
+    written = 0.0
+    if task.data is not None:
+        depths = len({*task.depths, task.horizon})
+        written = decode_ms(task, depths * task.data.val + task.data.target) / task.horizon
+    return _trained_ms(task) + written
+
+
+def _trained_ms(task: Task) -> float:
+    """Estimate of one step of one run in milliseconds, without measuring.
+
+    It grows with the trained layers, the batch and the length of the texts; a model from scratch with
+    its depth and the square of its width.
+    """
     if task.method is None or task.optimiser is None:
         return 0.0
     batch = task.optimiser.batch_size
@@ -44,11 +55,7 @@ def step_ms(task: Task) -> float:
     top = task.method.layers.removeprefix("top-")
     layers = int(top) if top.isdigit() else DECODER_LAYERS if decoder else ENCODER_LAYERS
     tokens = batch * (task.model.max_length if task.model else 32)
-    written = 0.0
-    if task.generation is not None and task.data is not None:
-        depths = len({*task.depths, task.horizon})
-        written = decode_ms(task, depths * task.data.val + task.data.target) / task.horizon
-    return (DECODER_TOKEN_MS if decoder else ENCODER_TOKEN_MS) * layers * tokens + written
+    return (DECODER_TOKEN_MS if decoder else ENCODER_TOKEN_MS) * layers * tokens
 
 
 def decode_ms(task: Task, examples: int) -> float:
@@ -75,13 +82,16 @@ def fork_minutes(task: Task, depths: list[int]) -> int:
     if task.forks is None:
         return _minutes(task, 0)
     runs = task.forks.trunks * task.forks.per_trunk
-    written = 0.0
-    if task.data is not None and task.resources.step_ms == "auto":
-        written = decode_ms(task, task.data.target) * runs * len(depths)
-    return _minutes(task, runs * sum(task.horizon - depth for depth in depths), written)
+    steps = runs * sum(task.horizon - depth for depth in depths)
+    if task.resources.step_ms != "auto":
+        return _minutes(task, steps)
+    written = decode_ms(task, task.data.target if task.data else 0) * runs * len(depths)
+    return _asked(task, steps * _trained_ms(task) + written)
 
 
-def _minutes(task: Task, steps: int, written: float = 0.0) -> int:
-    """Minutes for a start, `steps` steps of a run, and `written` milliseconds of decoding."""
-    asked = task.resources
-    return math.ceil(asked.minutes + asked.margin * (steps * step_ms(task) + written) / 60_000)
+def _minutes(task: Task, steps: int) -> int:
+    return _asked(task, steps * step_ms(task))
+
+
+def _asked(task: Task, milliseconds: float) -> int:
+    return math.ceil(task.resources.minutes + task.resources.margin * milliseconds / 60_000)

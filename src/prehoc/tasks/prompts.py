@@ -93,7 +93,7 @@ def examples(config: dict[str, Any], tokeniser: Any, ends: Sequence[int]) -> dic
     """
     data, block, most = config["data"], config["generation"], config["model"]["max_length"]
     rows, named = read_rows(data)
-    if block["judge"] == "tests":
+    if block.get("judge") == "tests":
         rows = code_rows(rows)
     _columns(data["name"], block, rows)
     needed = [n for key in ("prompt", "completion") for n in fields_of(block[key])]
