@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from prehoc.errors import InputError
 from prehoc.tasks.decode import Rules, pick
+from prehoc.tasks.machine import bf16_units, machine
 from prehoc.tasks.problem import DropoutKey, row_uniforms
 from prehoc.tasks.text_generation import TextGeneration
 from prehoc.training import loop, plan, problems
@@ -334,3 +335,19 @@ def test_a_gpt2_adapter_loads_in_peft(stage, folder_of, tmp_path):
             input_ids=torch.tensor([prompt]), max_new_tokens=4, do_sample=False, pad_token_id=0
         )
         assert there[0, len(prompt) :].tolist() == written
+
+
+@pytest.mark.skipif(not bf16_units(torch.device("cpu")), reason="no bf16 arithmetic here")
+@pytest.mark.parametrize("layers", ["all", "top-1"])
+def test_in_bf16_it_trains_and_writes(stage, tiny_decoder, layers):
+    """16 steps: losses within .2 nats of fp32's and not the same."""
+    made = {}
+    for precision in ("fp32", "bf16"):
+        config = generation(stage, tiny_decoder, method__layers=layers, horizon=16, depths=[8])
+        config |= {"precision": precision, "store": f"{config['store']}-{precision}"}
+        setting = problems.build(config, machine("cpu", precision))
+        records, _ = loop.train(config, setting, range(4), lambda line: None)
+        made[precision] = np.array([r[4] for r in records if r[3] == "loss"])
+        assert not any(r[5] for r in records)
+    off = np.abs(made["bf16"] - made["fp32"]).max()
+    assert 0 < off < 0.2
