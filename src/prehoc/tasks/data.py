@@ -135,7 +135,7 @@ def _labelled(split: Any, data: dict[str, Any], name: str) -> pd.DataFrame:
     Raises InputError for a named split all of whose labels are hidden, as GLUE's test sets are.
     """
     frame: pd.DataFrame = split.to_pandas()
-    column = data["label"]
+    column = data.get("label")
     if column not in frame:
         return frame
     names = getattr(split.features[column], "names", None)
