@@ -67,12 +67,16 @@ def one_of(names):
 
 def written(path, payload):
     """`path`, holding `payload` as JSON; the name carries its digest, so a file never changes."""
-    target = Path(path)
-    if not target.exists():
+    target, text = Path(path), json.dumps(payload, indent=1) + "\n"
+    try:
+        whole = target.read_text() == text
+    except (OSError, ValueError):
+        whole = False
+    if not whole:  # not there, or damaged
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(payload, indent=1) + "\n")
+            temporary.write_text(text)
             temporary.replace(target)
         except OSError as error:
             temporary.unlink(missing_ok=True)

@@ -24,7 +24,8 @@ rule fetch_one:
         lock=CONFIG.lock.text(),
     params:
         source=source_digest("fetch"),
+        what=lambda wildcards: str(HUB[wildcards.key]),
     message:
-        "fetch {wildcards.key} from the Hub"
+        "fetch {params.what} from the Hub"
     shell:
         "prehoc --log {log} fetch --item {input.item} --out {output} --lock {resources.lock}"

@@ -15,7 +15,10 @@ from prehoc.errors import InputError
 
 @app.command()
 def fetch(
-    config: Annotated[Path | None, typer.Argument(help="a config.yaml: all that its tasks need")] = None,
+    config: Annotated[
+        list[Path] | None,
+        typer.Argument(help="config files, as for --configfile: all that their tasks need"),
+    ] = None,
     item: Annotated[Path | None, typer.Option(help="or one item (JSON that the workflow wrote)")] = None,
     out: Annotated[Path | None, typer.Option(help="with --item: JSON to write")] = None,
     to: Annotated[Path | None, typer.Option(help="make a mirror FOLDER, not the store")] = None,
@@ -39,12 +42,14 @@ def fetch(
         raise InputError("--to, --from: give one of them")
     times = Times.parse(lock) if lock else None
     if item is not None:
-        if out is None or config is not None:
+        if out is None or config:
             raise InputError("--item: one item needs --out, and no config beside it")
         stage = read_stage(item)
         wants = [Wanted(stage["kind"], stage["name"], stage["revision"], stage["subset"])]
         store, places = Path(stage["store"]), {wants[0].key: out}
-    elif config is not None:
+    elif config:
+        if out is not None:
+            raise InputError("--out: goes with --item; a config's records are written to results/fetched")
         from prehoc.config import load
 
         loaded = load(config, Path("config.yaml"))
@@ -54,7 +59,7 @@ def fetch(
         places = {want.key: record_file(base, want) for want in wants}
         times = times or Times.parse(loaded.lock.text())
         if not wants:
-            log.info(f"{config}: nothing comes from the Hub: packaged and local models and data alone")
+            log.info(f"{config[0]}: nothing comes from the Hub: packaged and local models and data alone")
     else:
         raise InputError("fetch: give a config.yaml, e.g. `prehoc fetch my.yaml`")
     for want in wants:

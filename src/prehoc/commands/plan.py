@@ -152,8 +152,8 @@ def _show_calibration(console, found: Cost, seen: list[Prospect]) -> None:  # ty
         return
     costs = {task.task: task for task in found.tasks}
     table = Table(
-        "task", "calibration", "a whole run", "its probe to c*", "break-even runs", "alpha", "interval now",
-        "then", box=None, pad_edge=False,
+        "task", "calibration", "a whole run", "its probe to c*", "break-even runs (in steps)", "alpha",
+        "interval now", "then", box=None, pad_edge=False,
     )  # fmt: skip
     for column in table.columns[1:]:
         column.justify = "right"
@@ -174,7 +174,8 @@ def _show_calibration(console, found: Cost, seen: list[Prospect]) -> None:  # ty
     console.print("what the pilot says of the calibration (all of the plan's training is that):")
     console.print(table)
     console.print(
-        "break-even: so many future runs, stopped at c* in place of T, repay it; "
+        "break-even: so many future runs, stopped at c* in place of T, save as many steps as the "
+        "calibration takes, less what their risk costs at that price (decide.prices); "
         "an interval's width falls as 1/sqrt(N)",
         "",
     )
@@ -195,7 +196,7 @@ def _show_budget(  # type: ignore[no-untyped-def]
     budget: float, unit: str | None,
 ) -> dict[str, Any]:  # fmt: skip
     from prehoc.plan import prospects
-    from prehoc.plan.budget import relative_error, runs_for, with_runs
+    from prehoc.plan.budget import MOST, relative_error, runs_for, with_runs
 
     if not found.units:
         raise InputError("--budget: the tasks train nothing, so any budget holds any N; leave it out")
@@ -207,8 +208,11 @@ def _show_budget(  # type: ignore[no-untyped-def]
         return {"hours": budget, "unit": of, "runs": None}
     runs, then = fits
     spent = then.hours(of)  # type: ignore[arg-type]
+    least = "at least " if 2 * runs > MOST else ""
+    others = [f"{number(then.hours(u))} {u}-hours" for u in then.units if u != of]
+    beside = f", and {' and '.join(others)} beside them" if others else ""
     console.print(
-        f"budget: {what} hold N = {runs} runs a task ({number(spent)} {of}-hours): Var R to "
+        f"budget: {what} hold N = {least}{runs} runs a task ({number(spent)} {of}-hours{beside}): Var R to "
         f"{relative_error(runs):.1%} of itself (one standard error, of a Gaussian R)"
     )
     seen = prospects.read(pilot, with_runs(config, runs), config.enabled())[0] if pilot else []

@@ -35,10 +35,14 @@ def schema(out: Out) -> None:
 
 
 @app.command()
-def check(config: Annotated[Path, typer.Argument(help="a config.yaml")]) -> None:
-    """Validate a config file: keys, values, and that models and data files are there.
+def check(
+    config: Annotated[
+        list[Path], typer.Argument(help="config files, as for --configfile, each over the last")
+    ],
+) -> None:
+    """Validate config files: keys, values, and that models and data files are there.
 
-    A file without `defaults` is laid over ./config.yaml, as snakemake --configfile does.
+    What is not whole in itself is laid over ./config.yaml, as snakemake --configfile does.
     """
     from prehoc.config import load
     from prehoc.config.hub import all_wanted
@@ -46,7 +50,8 @@ def check(config: Annotated[Path, typer.Argument(help="a config.yaml")]) -> None
 
     loaded = load(config, Path("config.yaml"))
     preflight(loaded)
+    files = " + ".join(map(str, config))
     for item in all_wanted(loaded).values():
         if item.revision is None:
-            log.warning(f"{config}: {item}: no revision; `prehoc fetch` says which commit to write")
-    log.info(f"{config}: {len(loaded.enabled())} tasks: {', '.join(loaded.enabled())}")
+            log.warning(f"{files}: {item}: no revision; `prehoc fetch` says which commit to write")
+    log.info(f"{files}: {len(loaded.enabled())} tasks: {', '.join(loaded.enabled())}")

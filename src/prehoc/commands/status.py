@@ -64,7 +64,10 @@ def _show(console, found: Progress) -> None:  # type: ignore[no-untyped-def]
         console.print(note, style="yellow")
     jobs = "one job" if found.at_once == 1 else f"{found.at_once} jobs"
     more = f", and what is not known yet of {', '.join(found.unknown)}" if found.unknown else ""
-    console.print(f"training left: {words(found.seconds_left)} with {jobs} at once{more}; {found.how}")
+    if found.unknown and not found.seconds_left:
+        console.print(f"training left: not known yet of {', '.join(found.unknown)}; {found.how}")
+    else:
+        console.print(f"training left: {words(found.seconds_left)} with {jobs} at once{more}; {found.how}")
 
 
 def _files(task: TaskProgress) -> tuple[str, str, str, str, str]:

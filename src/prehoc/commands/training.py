@@ -39,22 +39,27 @@ def _threads(count: int) -> None:
     keep_freed_blocks()
 
 
-def _setting(stage: dict[str, Any], device: str, fetched: list[Path] | None) -> Setting:
-    """The stage's problem on a device; what was fetched is read from the store, without a network."""
+def _setting(
+    stage: dict[str, Any], device: str, fetched: list[Path] | None, thoroughly: bool = False
+) -> Setting:
+    """The stage's problem on a device; what was fetched is read from the store, without a network.
+
+    `thoroughly`: the copies are checked by digest, not by size alone.
+    """
     from prehoc.tasks.machine import machine
     from prehoc.training.problems import build
 
     with named_task(stage["task"]):
         _writable(Path(stage["store"]))
-        use_fetched(stage, fetched)
+        use_fetched(stage, fetched, thoroughly)
         return build(stage, machine(device, stage["precision"]))
 
 
-def use_fetched(stage: dict[str, Any], fetched: list[Path] | None) -> None:
+def use_fetched(stage: dict[str, Any], fetched: list[Path] | None, thoroughly: bool = False) -> None:
     """Read from the store what these records of `prehoc fetch` say is there."""
     from prehoc.tasks import hub
 
-    hub.use(fetched or [], Path(stage["store"]))
+    hub.use(fetched or [], Path(stage["store"]), thoroughly)
     hub.go_offline(stage)
 
 
@@ -85,7 +90,7 @@ def prepare(
 
     _threads(threads)
     stage = read_stage(config)
-    setting = _setting(stage, device, fetched)
+    setting = _setting(stage, device, fetched, thoroughly=True)
     frame = pd.DataFrame(
         [(stage["task"], k, v) for k, v in setting.static.items()],
         columns=["task", "feature", "value"],

@@ -5,19 +5,27 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from prehoc.config.metrics import STABILISED, TAKES_LABEL_NOISE
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+LONG = 1e9  # beyond any time in minutes or milliseconds, or memory in MB, that is meant
 
 
 class Block(BaseModel):
     """A block of the config: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and "bool" not in str(cls.model_fields[str(info.field_name)].annotation):
+            raise ValueError(f"{str(value).lower()} is no value of this key; see docs/config.md")
+        return value
 
 
 class Model(Block):
@@ -195,14 +203,16 @@ class Forks(Block):
 class Resources(Block):
     """What a job of the task asks of a cluster; see config/resources.py for how its time is made of it."""
 
-    mem_mb: Count = Field(
+    mem_mb: Annotated[int, Field(ge=1, le=LONG)] = Field(
         description="memory at the first attempt; each further attempt asks for as much more"
     )
-    minutes: Count = Field(description="time for the start: environments, imports, reading the model")
-    step_ms: Literal["auto"] | Positive = Field(
+    minutes: Annotated[int, Field(ge=1, le=LONG)] = Field(
+        description="time for the start: environments, imports, reading the model"
+    )
+    step_ms: Literal["auto"] | Annotated[float, Field(gt=0, le=LONG)] = Field(
         description="time of a run's step; auto: as on one core of a CPU"
     )
-    margin: Annotated[float, Field(ge=1)] = Field(description="factor on the time of the steps")
+    margin: Annotated[float, Field(ge=1, le=1000)] = Field(description="factor on the time of the steps")
     gpu: Annotated[int, Field(ge=0, le=1)] = Field(
         description="GPUs of a training or fork job; none is asked for where `device` is cpu"
     )
@@ -210,7 +220,7 @@ class Resources(Block):
     @field_validator("step_ms", mode="before")
     @classmethod
     def _step(cls, value: object) -> object:
-        number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= LONG
         if value != "auto" and not number:
-            raise ValueError(f"{value!r}: write auto, or milliseconds above 0")
+            raise ValueError(f"{value!r}: write auto, or milliseconds above 0 and up to {LONG:g}")
         return value

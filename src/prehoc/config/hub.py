@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -72,4 +73,6 @@ def copy_folder(item: Wanted, commit: str) -> Path:
     where = "models" if item.kind == "model" else "data"
     owner = item.name.replace("/", "--")
     part = "".join(c if c.isalnum() or c in "-_." else "_" for c in item.subset) if item.subset else ""
+    if item.subset and part != item.subset:  # two names must not share a folder
+        part += "-" + hashlib.sha256(item.subset.encode()).hexdigest()[:8]
     return Path("hub") / where / owner / (f"{commit}-{part}" if part else commit)

@@ -101,12 +101,18 @@ def _whole_blocks(seeds: Any, crossed: Any) -> Any:
     return max(-(-seeds // cells), MIN_BLOCKS) * cells
 
 
-def load(path: str | Path, base: Path | None = None) -> Config:
-    """Read and validate a YAML config file; one without `defaults` is laid over `base`, if that exists."""
-    raw = _read_yaml(path)
-    if "defaults" not in raw and base is not None and base.exists():
+def load(path: str | Path | Sequence[str | Path], base: Path | None = None) -> Config:
+    """Read and validate a YAML config file, or several, each laid over those before it.
+
+    What is not whole in itself, with `seed` and `defaults`, is laid over `base`, if that exists.
+    """
+    paths = [path] if isinstance(path, str | Path) else list(path)
+    raw: Mapping[str, Any] = {}
+    for one in paths:
+        raw = merge(raw, _read_yaml(one))
+    if not {"seed", "defaults"} <= set(raw) and base is not None and base.exists():
         raw = merge(_read_yaml(base), raw)
-    return resolve(raw, str(path))
+    return resolve(raw, " + ".join(map(str, paths)))
 
 
 def load_laid(paths: Sequence[str | Path], base: Path, over: Mapping[str, Any]) -> Config:
@@ -123,9 +129,11 @@ def load_laid(paths: Sequence[str | Path], base: Path, over: Mapping[str, Any]) 
 
 def _read_yaml(path: str | Path) -> Mapping[str, Any]:
     try:
-        raw = yaml.safe_load(Path(path).read_text())
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such config file") from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path}: not a text file in UTF-8: {error}") from None
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, Mapping):

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Annotated
 
 from pydantic import Field
 
-from prehoc.config.blocks import Block, Positive
+from prehoc.config.blocks import LONG, Block
 from prehoc.config.resources import step_ms
 from prehoc.config.task import Task
 
@@ -26,10 +27,10 @@ LEAST = 2  # runs a shard: a bank holds no fewer
 class Packing(Block):
     """How long a job shall last, where `shard: auto` leaves that open."""
 
-    job_minutes: Positive = Field(
+    job_minutes: Annotated[float, Field(gt=0, le=LONG)] = Field(
         description="of training, that a job of a task with `shard: auto` shall last"
     )
-    start_seconds: Positive = Field(
+    start_seconds: Annotated[float, Field(gt=0, le=LONG)] = Field(
         description="that a job takes before its first step; counted by prehoc plan alone"
     )
 

@@ -23,7 +23,7 @@ from prehoc.errors import InputError, disk_full
 from prehoc.fetching.choose import Chosen, data_files, model_files
 from prehoc.fetching.remote import Entry, Listing, Remote
 from prehoc.tables import write_json
-from prehoc.tasks.hub import item_of, read_record
+from prehoc.tasks.hub import item_of, read_record, sha256_of
 from prehoc.training.lock import Hold, Times
 
 MANIFEST = ".fetched.json"  # hidden: `datasets` would take it for data
@@ -103,12 +103,6 @@ def _known(item: Wanted, out: Path) -> str | None:
             if item_of(record) == item:
                 return str(record["commit"])
     return item.revision if item.revision and _COMMIT.fullmatch(item.revision) else None
-
-
-def sha256_of(path: Path) -> str:
-    """A file's sha256 in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _blob_of(path: Path) -> str:

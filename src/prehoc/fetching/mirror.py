@@ -24,8 +24,9 @@ class MirrorFolder:
         self.folder, self.item = folder, item
         path = record_file(folder, item)
         if not path.is_file():
+            at = f" at revision {item.revision}" if item.revision else ""
             raise InputError(
-                f"--from {folder}: holds no {item} at revision {item.revision}; run "
+                f"--from {folder}: holds no {item}{at}; run "
                 "`prehoc fetch CONFIG --to FOLDER` with this config where there is internet"
             )
         self.record: dict[str, Any] = read_record(path)

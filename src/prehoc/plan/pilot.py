@@ -25,6 +25,10 @@ from prehoc.training import places
 _SHARD = re.compile(r"_(\d{6})-(\d{6})\.tsv$")
 
 
+# What checkpoints may say of all training, as shares of what jobs took: little where starts are most of it.
+CREDIBLE = (0.02, 1.25)
+
+
 @dataclass
 class Measured:
     """What is known of a task; None where nothing of it was measured.  Times of one job.
@@ -110,6 +114,12 @@ def _times(results: Path, config: Config, name: str, pace: Pace, there: int, fou
     task = config.tasks[name]
     shards = _shards(results, config, name)
     each = pace.seconds()
+    if each is not None and not _credible(float(each.sum()), shards, task.horizon):
+        found.notes.append(
+            f"{name}: the times of the pilot's checkpoints are not those of its training, by its benchmark "
+            "files (paused, or copied without `cp -a`): these are used"
+        )
+        each = None
     if each is not None:
         whole = float(each.sum())
         found.runs, found.step_from = there, "checkpoints"
@@ -133,6 +143,17 @@ def _times(results: Path, config: Config, name: str, pace: Pace, there: int, fou
         if spent > 0 and steps:
             found.fork_step_ms = 1000 * spent / steps
             found.forks = max(forks for _, _, forks in forked)
+
+
+def _credible(whole: float, shards: list[tuple[float, int, int, int]], horizon: int) -> bool:
+    """Whether `whole` seconds a run, of checkpoints' times, can be what the shards' jobs took, in all.
+
+    Jobs take their runs' time and a start: checkpoints that say much more were paused or touched, and such
+    as say next to nothing were copied.  True where there are no jobs to hold them against.
+    """
+    spent = sum(seconds for seconds, _, h, _ in shards if h == horizon)
+    said = whole * sum(runs for _, runs, h, _ in shards if h == horizon)
+    return not spent or CREDIBLE[0] * spent <= said <= CREDIBLE[1] * spent
 
 
 def begun(results: Path, name: str, stage: str, path: Path) -> Mapping[str, Any] | None:

@@ -7,6 +7,7 @@ that names them. What a run's numbers depend on is a copy's content, never where
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -55,15 +56,22 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
+def sha256_of(path: Path) -> str:
+    """A file's sha256 in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def item_of(record: Mapping[str, Any]) -> Wanted:
     """What a record is of."""
     return Wanted(record["kind"], record["name"], record["revision"], record["subset"])
 
 
-def use(files: Iterable[Path], store: Path) -> None:
+def use(files: Iterable[Path], store: Path, thoroughly: bool = False) -> None:
     """Read the models and data of these records from the store from now on, and no others.
 
-    Raises InputError if the store lacks one of them, whole or in part.
+    Raises InputError if the store lacks one of them, whole or in part: by size, or by digest where
+    `thoroughly`.
     """
     _COPIES.clear()
     for path in files:
@@ -75,8 +83,9 @@ def use(files: Iterable[Path], store: Path) -> None:
                 size = (folder / name).stat().st_size
             except OSError:
                 size = -1
-            if size != known["size"]:
-                state = "missing" if size < 0 else "of another size"
+            whole = size == known["size"]
+            if not whole or (thoroughly and sha256_of(folder / name) != known["sha256"]):
+                state = "missing" if size < 0 else "damaged" if whole else "of another size"
                 raise InputError(
                     f"{folder / name}: {state}, though {path} says that {item} was fetched; run "
                     "`snakemake fetch --forcerun fetch_one`, which takes what lacks"
