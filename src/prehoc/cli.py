@@ -24,6 +24,7 @@ from prehoc.commands import (  # noqa: F401
     figure,
     fitting,
     imports,
+    newtask,
     plan,
     project,
     sandbox,
