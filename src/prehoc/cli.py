@@ -19,6 +19,7 @@ from prehoc.commands import (  # noqa: F401
     analysis,
     benchmark,
     bound,
+    checktask,
     export,
     fetch,
     figure,

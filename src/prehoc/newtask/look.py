@@ -185,5 +185,5 @@ def token_counts(texts: list[str], file: Path | None) -> tuple[np.ndarray, bool]
             return np.array([len(e.ids) for e in tokeniser.encode_batch(texts)], int), True
         except Exception:  # the library raises a bare Exception for a file of another version
             pass
-    words = np.array([max(len(t.split()), len(t) / 12) for t in texts])
+    words = np.array([max(len(t.split()), len(t) / 5) for t in texts])
     return np.ceil(TOKENS_A_WORD * words).astype(int) + 2, False
