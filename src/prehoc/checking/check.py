@@ -65,7 +65,7 @@ def check(config: Config, name: str, say: Say) -> Samples | None:
 
 @contextmanager
 def _scratch(store: Path, keeps: bool) -> Iterator[Path]:
-    """A store for the trial, which goes away; its models, and encodings that `keeps`, are the real one's."""
+    """A store that goes away; its models, and encodings if it `keeps` them, are the real one's."""
     with tempfile.TemporaryDirectory(prefix="prehoc-check-") as folder:
         made = Path(folder)
         for part in KEPT if keeps else KEPT[:1]:

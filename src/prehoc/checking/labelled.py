@@ -54,8 +54,8 @@ def leaks(rows: Rows) -> list[Finding]:
     labels = rows.labels[::step]
     words = [words_of(t) for t in rows.texts[::step]]
     if not rows.classes:
-        own = [f"{v:g}" in w for v, w in zip(labels, words, strict=True)]
-        if np.mean(own) > LEAK:
+        held = [f"{v:g}" in w for v, w in zip(labels, words, strict=True)]
+        if np.mean(held) > LEAK:
             return [fault("leak", "texts hold their own number: take the label out of data.text")]
         return [ok("leak", "texts do not hold their numbers")]
     told = []
@@ -90,7 +90,9 @@ def duplicates(texts: list[Any], cut: dict[str, np.ndarray], labels: np.ndarray 
     keys = keys_of(texts)
     train = {keys[i] for i in cut["train"]}
     shared = {s: float(np.mean([keys[i] in train for i in cut[s]])) for s in ("val", "target")}
-    said = f"{shared['target']:.1%} of the target's texts, and {shared['val']:.1%} of val's, are in training"
+    said = (
+        f"{shared['target']:.1%} of the target's texts, and {shared['val']:.1%} of val's, are in training"
+    )
     found = []
     if shared["target"] >= GRAVE:
         found.append(fault("duplicates", f"{said}: R would be a measure of memory; drop repeated rows"))

@@ -1,9 +1,8 @@
-"""What ten steps of two seeds say: whether the loss falls, whether anything varies, what all of it takes."""
+"""What ten steps of two seeds say: whether the loss falls, whether anything varies, what it all takes."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -23,13 +22,17 @@ def learning(trial: Trial, lr: float) -> list[Finding]:
     lost = [k for k in trial.failed_at if k >= 0]
     if lost or not np.isfinite(trial.after).all():
         where = f"at step {min(lost) + 1}" if lost else f"within {STEPS} steps"
-        return [fault("learning", f"the loss or its gradient is not finite {where}: lower optimiser.lr {lr:g}")]
+        return [
+            fault("learning", f"the loss or its gradient is not finite {where}: lower optimiser.lr {lr:g}")
+        ]
     first, last = float(trial.before.mean()), float(trial.after.mean())
     said = f"training loss {first:.3g} -> {last:.3g} in {STEPS} steps, on the same rows"
     if last > RISEN * first:
         return [fault("learning", f"{said}: it rises; lower optimiser.lr {lr:g}, by ten to begin with")]
     if abs(last - first) < STILL * first:
-        return [warning("learning", f"{said}: it hardly moves; raise optimiser.lr {lr:g}, or wait for warm-up")]
+        return [
+            warning("learning", f"{said}: it hardly moves; raise optimiser.lr {lr:g}, or wait for warm-up")
+        ]
     if last > first:
         return [warning("learning", f"{said}: it has not fallen; is optimiser.lr {lr:g} too high?")]
     return [ok("learning", said)]
@@ -57,11 +60,16 @@ def variety(trial: Trial) -> list[Finding]:
     score = trial.answers[:, 0].mean(1)
     if trial.answers.shape[1] > 2 and all(np.ptp(a) == 0 for a in trial.answers[:, 2]):
         return [
-            warning("R", f"after {STEPS} steps both seeds predict one and the same class or number for all of val")
+            warning(
+                "R",
+                f"after {STEPS} steps both seeds predict one and the same class or number for all of val",
+            )
         ]
     if trial.answers.shape[1] > 2 and np.array_equal(trial.answers[0, 2], trial.answers[1, 2]):
         return [
-            warning("R", f"two seeds predict the same of every val example after {STEPS} steps: R may not vary")
+            warning(
+                "R", f"two seeds predict the same of every val example after {STEPS} steps: R may not vary"
+            )
         ]
     return [ok("seeds", f"two seeds differ; mean score on val {score[0]:.3g} and {score[1]:.3g}")]
 
@@ -91,8 +99,8 @@ def cost(task: Task, trial: Trial, examples: dict[str, int], device: str) -> lis
     hours = (task.runs * task.horizon * each + forked) / 3.6e6
     step = float(f"{max(each, 1e-3):.2g}")
     said = (
-        f"{trial.step_ms:.2g} ms a step and run ({device}, bank of {trial.width}); {task.runs} runs take about "
-        f"{_time(hours)} of one such job; resources: {{step_ms: {step:g}}}"
+        f"{trial.step_ms:.2g} ms a step and run ({device}, bank of {trial.width}); {task.runs} runs take "
+        f"about {_time(hours)} of one such job; resources: {{step_ms: {step:g}}}"
     )
     found = [(warning if hours > LONG_HOURS else ok)("time", said)]
     memory = f"peak {trial.memory_mb:,.0f} MB of memory"
@@ -110,4 +118,3 @@ def _time(hours: float) -> str:
     if hours * 60 < 1:
         return f"{max(1, round(hours * 3600))} s"
     return f"{hours * 60:.0f} min" if hours < 2 else f"{hours:.1f} h"
-

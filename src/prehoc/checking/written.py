@@ -1,4 +1,4 @@
-"""What is wrong with a text generation task: rows left out, completions that cannot be written or judged."""
+"""What is wrong with a text generation task: completions that cannot be written, or judged."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ class Samples:
     token_ms: float = 0.0  # of a run, to write a token
 
 
-def rows(
-    examples: dict[str, list[Example]], total: int, prompt: str, most: int, new: int
-) -> list[Finding]:
+def rows(examples: dict[str, list[Example]], total: int, prompt: str, most: int, new: int) -> list[Finding]:
     """Duplicates, completions over `new` tokens, and the share of all `total` rows that is used."""
     every = [e for split in examples.values() for e in split]
     ends = np.cumsum([0, *[len(s) for s in examples.values()]]).tolist()
@@ -67,7 +65,9 @@ def references(problem: TextGeneration) -> list[Finding]:
         return [ok("judge", said)]
     first = int(np.flatnonzero(~right)[0])
     shown = texts[first] if len(texts[first]) < 60 else texts[first][:57] + "..."
-    remedy = f"{said}; read back as {shown!r}: mend generation.completion, stop, max_new_tokens or the judge"
+    remedy = (
+        f"{said}; read back as {shown!r}: mend generation.completion, stop, max_new_tokens or the judge"
+    )
     return [(fault if right.mean() < 0.5 else warning)("judge", remedy)]
 
 

@@ -18,7 +18,8 @@ SHOWN = 600  # characters of a prompt or text that are printed
 def check_task(
     name: Annotated[str, typer.Argument(help="a task of the config")],
     configfile: Annotated[
-        list[Path] | None, typer.Option(help="config file, as for snakemake; repeat; none: config.yaml alone")
+        list[Path] | None,
+        typer.Option(help="config file, as for snakemake; repeat; none: config.yaml alone"),
     ] = None,
     threads: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:

@@ -10,23 +10,30 @@ from typing import Any
 from prehoc.errors import InputError
 
 # model_type of transformers -> the linear modules of its attention (docs/tasks.md)
+_BERTS = ("bert", "roberta", "xlm-roberta", "electra", "camembert", "albert")
 ENCODERS: dict[str, list[str]] = {
-    **dict.fromkeys(
-        ("bert", "roberta", "xlm-roberta", "electra", "camembert", "albert"), ["query", "value"]
-    ),
+    **{kind: ["query", "value"] for kind in _BERTS},
     "distilbert": ["q_lin", "v_lin"],
     "mpnet": ["q", "v"],
     "modernbert": ["Wqkv"],
     "deberta": ["in_proj"],
     "deberta-v2": ["value_proj"],
 }
+_LLAMAS = (
+    "llama",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+    "opt",
+    "smollm3",
+    "olmo2",
+)
 DECODERS: dict[str, list[str]] = {
-    **dict.fromkeys(
-        ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "opt", "smollm3", "olmo2"),
-        ["q_proj", "v_proj"],
-    ),
+    **{kind: ["q_proj", "v_proj"] for kind in (*_LLAMAS, "gpt_neo")},
     "gpt2": ["c_attn"],
-    "gpt_neo": ["q_proj", "v_proj"],
     "gpt_neox": ["query_key_value"],
     "phi3": ["qkv_proj"],
 }
@@ -73,7 +80,7 @@ def family(model: str) -> str | None:
 
 
 def way(model: str, generation: bool) -> Way:
-    """How a model is trained. Raises InputError for an encoder that shall write, or a decoder that can't."""
+    """How a model is trained. Raises InputError for an encoder that shall write."""
     if generation:
         if model == "packaged:smollm2":
             return Way({"layers": "top-6"}, None, "LoRA on the top 6 of 30 blocks; `all` is slower")

@@ -89,7 +89,7 @@ def _known_pair(table: Table, known: tuple[tuple[str, str], ...]) -> tuple[str, 
 
 
 def _no_classes(table: Table, names: tuple[str, str]) -> bool:
-    """Whether the second column is free text or as good as one value a row, and nothing is a label by name."""
+    """Whether the second column is no label by its values, and none other by its name."""
     second = table.columns[names[1]]
     others = [c for c in table.columns if c not in names and c.lower() in LABELS]
     return not others and (second.words >= FREE or second.distinct > len(table.frame) / 4)

@@ -144,7 +144,7 @@ def _column(cells: pd.Series, name: str) -> Column:
         name,
         int(cells.isna().sum()),
         int(texts.nunique()),
-        float(some.str.split().str.len().mean()) if len(some) else 0.0,
+        float(some.map(lambda t: len(t.split())).mean()) if len(some) else 0.0,
         float(some.str.len().mean()) if len(some) else 0.0,
         int(texts.str.len().max()) if len(texts) else 0,
         bool(number),
