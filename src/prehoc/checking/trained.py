@@ -100,7 +100,7 @@ def cost(task: Task, trial: Trial, examples: dict[str, int], device: str) -> lis
     step = float(f"{max(each, 1e-3):.2g}")
     said = (
         f"{trial.step_ms:.2g} ms a step and run ({device}, bank of {trial.width}); {task.runs} runs take "
-        f"about {_time(hours)} of one such job; resources: {{step_ms: {step:g}}}"
+        f"{'at most ' if task.generation else ''}about {_time(hours)} of one such job; resources: {{step_ms: {step:g}}}"
     )
     found = [(warning if hours > LONG_HOURS else ok)("time", said)]
     memory = f"peak {trial.memory_mb:,.0f} MB of memory"

@@ -36,19 +36,23 @@ def draft(asked: Asked, store: Path) -> Draft:
     table = look(asked.data, asked.subset)
     if any(names <= set(table.columns) for names in CODE) and not asked.text and asked.label is None:
         return code_draft(asked, table, store)
+    _enough(asked.data, len(table.frame), "")
     found = guess(table, list(asked.text), asked.label, asked.kind)
     frame = table.filled([*found.texts, found.label])
-    if len(frame) < MIN_ROWS:
-        raise InputError(
-            f"--data: {asked.data} has {len(frame)} rows with {', '.join(found.texts)} and {found.label}; "
-            f"{MIN_ROWS} are the least, and some thousands are better"
-        )
+    _enough(asked.data, len(frame), f" with {', '.join(found.texts)} and {found.label}")
     remarks = [*table.remarks, *_lost(table, frame), *_doubled(frame, found)]
     if found.reasons:
         remarks.insert(0, f"guessed: {'; '.join(found.reasons)}")
     maker = written if found.kind == "text_generation" else _labelled
     made = maker(asked, found, frame, table, store)
     return Draft(made.block, made.comments, remarks + made.remarks)
+
+
+def _enough(name: str, rows: int, which: str) -> None:
+    if rows < MIN_ROWS:
+        raise InputError(
+            f"--data: {name} has {rows} rows{which}; {MIN_ROWS} are the least, and some thousands are better"
+        )
 
 
 def _lost(table: Table, frame: pd.DataFrame) -> list[str]:

@@ -130,6 +130,9 @@ def _label(table: Table, texts: list[str], kind: str | None) -> str:
     if len(usable) == 1:
         return usable[0].name
     if not usable:
+        constant = [c for c in table.columns if c not in texts and c.lower() in LABELS]
+        if constant:
+            return constant[0]  # one value alone, and told so
         have = ", ".join(c for c in table.columns if c not in texts)
         raise InputError(f"--label: none of {have} looks like a label; say --label COLUMN")
     names = " or ".join(repr(c.name) for c in usable[:6])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,9 +23,9 @@ WIDE = 100  # columns beyond which a block is written one key a line
 
 def scalar(value: Any) -> str:
     """A value as YAML on one line."""
-    if isinstance(value, str) and any(ord(c) < 32 for c in value):
-        return json.dumps(value, ensure_ascii=False)
-    text = yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=1 << 20)
+    plain = not isinstance(value, str) or value.isprintable()
+    style = {"default_flow_style": True} if plain else {"default_flow_style": True, "default_style": '"'}
+    text = yaml.safe_dump([value], allow_unicode=plain, width=1 << 20, **style)
     return str(text).strip()[1:-1]
 
 
@@ -54,7 +53,7 @@ def task_lines(name: str, block: Mapping[str, Any], comments: Mapping[str, str])
             lines.append(_line(1, f"{key}: {_braces(value)}", said))
             continue
         lines.append(_line(1, f"{key}:", own))
-        lines += [_line(2, f"{k}: {scalar(v)}", inner.get(k, "")) for k, v in value.items()]
+        lines += [_line(2, f"{scalar(k)}: {scalar(v)}", inner.get(k, "")) for k, v in value.items()]
     return lines
 
 
