@@ -55,7 +55,7 @@ def findings(tiny_encoder, tmp_path):
             "data": {"name": str(tmp_path / "mine.csv"), "train": 100, "val": 40, "target": 50},
             "model": {"name": tiny_encoder, "max_length": 12},
             "method": {"kind": "head", "pooling": "mean"},
-            "optimiser": {"name": "sgd", "lr": 1.0, "clip": None},
+            "optimiser": {"name": "adamw", "lr": 0.02, "clip": None},
             "bank": 4,
             "depths": [1, 4, 16],
             "horizon": 32,
@@ -103,7 +103,7 @@ def test_fault_the_target_stands_in_training(findings):
 
 
 def test_fault_step_size(findings):
-    said, _ = findings(good(), optimiser={"lr": 1e4})
+    said, _ = findings(good(), optimiser={"lr": 1e3})
     assert said["learning"][0] == "fault"
     assert "lower optimiser.lr" in said["learning"][1]
     assert "time" not in said  # nothing is measured of a run that is lost
@@ -248,7 +248,7 @@ def test_the_command_ends_with_1_on_a_fault_and_0_without(tiny_encoder, tmp_path
     over = {"only": ["t"], "store": "s", "tasks": {"t": {
         "kind": "text_classification", "data": {"name": "mine.csv", "train": 100, "val": 40, "target": 50},
         "model": {"name": tiny_encoder, "max_length": 12}, "method": {"kind": "head", "pooling": "mean"},
-        "optimiser": {"name": "sgd", "lr": 1.0, "clip": None}, "bank": 4}}}  # fmt: skip
+        "optimiser": {"name": "adamw", "lr": 0.02, "clip": None}, "bank": 4}}}  # fmt: skip
     Path("t.yaml").write_text(yaml.safe_dump(over))
     done = CliRunner().invoke(app, ["check-task", "t", "--configfile", "t.yaml"])
     assert done.exit_code == 0, done.output

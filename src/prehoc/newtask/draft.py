@@ -51,7 +51,7 @@ def draft(asked: Asked, store: Path) -> Draft:
 def _enough(name: str, rows: int, which: str) -> None:
     if rows < MIN_ROWS:
         raise InputError(
-            f"--data: {name} has {rows} rows{which}; {MIN_ROWS} are the least, and some thousands are better"
+            f"--data: {name} has {rows} rows{which}; {MIN_ROWS} are the least; thousands are better"
         )
 
 
