@@ -45,7 +45,8 @@ def check(config: Config, name: str, say: Say) -> Samples | None:
         say(ok("training", "a synthetic task is simulated: there is nothing to train or to check"))
         return None
     with _scratch(Path(config.store), task.kind == "text_classification") as store:
-        stage = stage_config(config, name, "train") | {"store": str(store)}
+        # Crossed runs share streams by design: here two seeds shall differ in all of them.
+        stage = stage_config(config, name, "train") | {"store": str(store), "crossed": []}
         samples: list[Samples] = []
         try:
             place = machine(config.device, task.precision)
