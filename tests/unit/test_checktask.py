@@ -123,6 +123,13 @@ def test_warnings(findings):
     assert "epochs" in said["horizon"][1]
 
 
+def test_crossed_runs_are_told_apart(findings):
+    """In a crossed design seeds 0 and 1 share initial weights and data order."""
+    over = {"crossed": ["init", "target"], "outcome": {"target_sample": 40}, "runs": 32, "outputs": None}
+    said, _ = findings(good(), **over)
+    assert said["seeds"][0] == "OK"
+
+
 def test_modular_sums_and_synthetic_tasks(findings, tmp_path):
     base = yaml.safe_load((ROOT / "config.yaml").read_text())
     blocks = {

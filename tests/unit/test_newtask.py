@@ -187,6 +187,16 @@ def test_uneven_classes_are_measured_by_f1_of_the_rare_one(project):
     assert "90%" in said
 
 
+@pytest.mark.parametrize("values", [("true", "false"), ("1.0", "0.0"), ("1", "")])
+def test_uneven_labels_that_f1_could_not_name(project, values):
+    """CSV cells that pandas reads as other values than they are written: booleans, floats, with holes."""
+    rare, most = values
+    made = rows(200, label=lambda r, i: rare if i % 10 == 0 else most or ("" if i % 10 == 1 else "0"))
+    write("u.csv", made)
+    new("u", "--data", "u.csv")
+    assert checked("u.yaml", "u").outcome.metric == "matthews"
+
+
 def test_a_saved_data_set_keeps_its_splits(project):
     import datasets
 

@@ -57,7 +57,7 @@ def variety(trial: Trial) -> list[Finding]:
         return [fault("seeds", "two seeds are identical after the steps: nothing varies between runs")]
     if trial.answers is None:
         return [ok("seeds", f"two seeds differ, by up to {trial.apart:.2g} in a parameter")]
-    score = trial.answers[:, 0].mean(1)
+    loss = trial.answers[:, 1].mean(1)
     if trial.answers.shape[1] > 2 and all(np.ptp(a) == 0 for a in trial.answers[:, 2]):
         return [
             warning(
@@ -71,7 +71,7 @@ def variety(trial: Trial) -> list[Finding]:
                 "R", f"two seeds predict the same of every val example after {STEPS} steps: R may not vary"
             )
         ]
-    return [ok("seeds", f"two seeds differ; mean score on val {score[0]:.3g} and {score[1]:.3g}")]
+    return [ok("seeds", f"two seeds differ: loss on val {loss[0]:.4g} and {loss[1]:.4g}")]
 
 
 def passes(task: Task, train: int) -> list[Finding]:
@@ -97,10 +97,10 @@ def cost(task: Task, trial: Trial, examples: dict[str, int], device: str) -> lis
         forked = runs * sum(task.horizon - c for c in task.forks.depths) * trial.step_ms
         forked += runs * (len(task.forks.depths) + 1) * examples["target"] * trial.example_ms
     hours = (task.runs * task.horizon * each + forked) / 3.6e6
-    step = float(f"{max(each, 1e-3):.2g}")
+    step = float(f"{max(each, 1e-3):.3g}")
     about = "at most" if task.generation else "about"  # few texts at once are written slowly
     said = (
-        f"{trial.step_ms:.2g} ms a step and run ({device}, bank of {trial.width}); {task.runs} runs take "
+        f"{trial.step_ms:.3g} ms a step and run ({device}, bank of {trial.width}); {task.runs} runs take "
         f"{about} {_time(hours)} of one such job; resources: {{step_ms: {step:g}}}"
     )
     found = [(warning if hours > LONG_HOURS else ok)("time", said)]

@@ -201,6 +201,7 @@ def measure(labels: pd.Series, number: bool) -> Measure:
     if len(counts) == 2:
         rare = counts.index[1]
         rare = rare.item() if isinstance(rare, np.generic) else rare
-        positive = rare if isinstance(rare, int) and not isinstance(rare, bool) else str(rare)
-        return Measure("f1", positive, said)
+        # True and 1.0 are written in a file in more ways than one, so F1 could not name them.
+        if isinstance(rare, str) or (isinstance(rare, int) and not isinstance(rare, bool)):
+            return Measure("f1", rare, said)
     return Measure("matthews", None, said)
