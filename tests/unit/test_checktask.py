@@ -153,10 +153,11 @@ GENERATION = {
 }  # fmt: skip
 
 
-def generating(tiny_decoder, tmp_path, **generation):
+def generating(tiny_decoder, tmp_path, max_length=12, **generation):
     base = yaml.safe_load((ROOT / "config.yaml").read_text())
     data = {"name": "packaged:addition", "subset": "1", "train": 25, "val": 10, "target": 15}
-    model = {"name": tiny_decoder, "max_length": 12}
+    data |= generation.pop("data", {})
+    model = {"name": tiny_decoder, "max_length": max_length}
     block = merge(GENERATION, {"data": data, "model": model, "generation": generation})
     raw = {**base, "only": ["g"], "store": str(tmp_path), "tasks": {"g": block}, "device": "cpu"}
     said = []
@@ -177,6 +178,19 @@ def test_generation_sampled(tiny_decoder, tmp_path):
     said, samples = generating(tiny_decoder, tmp_path, decoding={"kind": "sample"})
     assert said["judge"][0] == "OK"
     assert len(samples.texts) == 2
+
+
+def test_rows_that_are_left_out_are_counted(tiny_decoder, tmp_path):
+    """a+b= and a one-digit sum with its end are 6 tokens, a two-digit sum 7: 45 of 100 rows."""
+    path = tmp_path / "sums.csv"
+    pairs = [(a, b) for a in range(10) for b in range(10)]
+    path.write_text("a,b,sum\n" + "".join(f"{a},{b},{a + b}\n" for a, b in pairs))
+    data = {"name": str(path), "subset": None, "train": 35, "val": 5, "target": 10}
+    said, _ = generating(tiny_decoder, tmp_path, max_length=6, data=data)
+    assert said["lengths"][0] == "warning"
+    assert "98% take 7 or fewer" in said["lengths"][1]
+    share = float(re.match(r"(\d+)% of 100 rows", said["lengths"][1])[1])
+    assert share == pytest.approx(45, abs=15)  # 50 rows drawn without replacement: sd 5
 
 
 def test_fault_completions_that_do_not_fit(tiny_decoder, tmp_path):

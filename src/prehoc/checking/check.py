@@ -7,6 +7,7 @@ make the same); checkpoints, frozen states of the trial's few rows and tables ar
 from __future__ import annotations
 
 import math
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -123,10 +124,13 @@ def _generated(task: Task, stage: dict[str, Any]) -> Iterator[Finding]:
     if tokeniser.eos_token_id is None:
         raise InputError(f"model.name: {folder}: the tokeniser has no end token; give it one")
     block, most = stage["generation"], stage["model"]["max_length"]
-    splits = examples(stage, tokeniser, [tokeniser.eos_token_id])
-    yield from written.rows(
-        splits, len(read_rows(stage["data"])[0]), block["prompt"], most, block["max_new_tokens"]
-    )
+    ends = [tokeniser.eos_token_id]
+    splits = examples(stage, tokeniser, ends)
+    boundless = stage | {"model": stage["model"] | {"max_length": sys.maxsize}}
+    every = [e for split in examples(boundless, tokeniser, ends).values() for e in split]
+    counts = np.array([len(e.prompt) + len(e.completion) for e in every])
+    yield from written.lengths(counts, len(read_rows(stage["data"])[0]), most)
+    yield from written.rows(splits, block["prompt"], block["max_new_tokens"])
     for split, count in written.TRIAL.items():
         stage["data"][split] = min(count, stage["data"][split])
 

@@ -32,8 +32,17 @@ class Samples:
     token_ms: float = 0.0  # of a run, to write a token
 
 
-def rows(examples: dict[str, list[Example]], total: int, prompt: str, most: int, new: int) -> list[Finding]:
-    """Duplicates, completions over `new` tokens, and the share of all `total` rows that is used."""
+def lengths(counts: np.ndarray, total: int, most: int) -> list[Finding]:
+    """Rows of `counts` tokens [n], out of all `total` at random, against model.max_length."""
+    share, p98 = float((counts > most).mean()), int(np.quantile(counts, 0.98))
+    said = f"{share:.0%} of {total:,} rows take more than model.max_length = {most} tokens and are left out"
+    if share > LEFT_OUT:
+        return [warning("lengths", f"{said}; 98% take {p98} or fewer")]
+    return [ok("lengths", said)]
+
+
+def rows(examples: dict[str, list[Example]], prompt: str, new: int) -> list[Finding]:
+    """Texts that stand in training and in the target, and completions over `new` tokens."""
     every = [e for split in examples.values() for e in split]
     ends = np.cumsum([0, *[len(s) for s in examples.values()]]).tolist()
     cut = {name: np.arange(a, b) for name, a, b in zip(examples, ends, ends[1:], strict=False)}
@@ -48,8 +57,6 @@ def rows(examples: dict[str, list[Example]], total: int, prompt: str, most: int,
         found.append(warning("completions", f"{said}; 98% have {need} or fewer"))
     else:
         found.append(ok("completions", said))
-    longest = max(len(e.prompt) + len(e.completion) for e in every)
-    found.append(ok("lengths", f"{total:,} rows read; longest used {longest} of max_length {most} tokens"))
     return found
 
 
