@@ -284,6 +284,12 @@ def test_hostile_files_end_in_one_line(project, name):
     assert not Path("t.yaml").exists()
 
 
+def test_a_folder_without_data(project):
+    Path("nothing").mkdir()
+    with pytest.raises(InputError, match="folder without data"):
+        new("t", "--data", "./nothing")
+
+
 def test_labels_that_are_all_unlike(project):
     write("ids.csv", rows(label=lambda r, i: f"x{i}"))
     with pytest.raises(InputError, match=r"no classes; say --kind"):

@@ -71,6 +71,8 @@ def look(name: str, subset: str | None = None) -> Table:
             raise InputError(f"--data: no file {name}; give a CSV, TSV or JSONL file, a folder or a name")
         if path.is_file() and path.suffix not in FILES:
             raise InputError(f"--data: {name}: of unknown kind; give one that ends in {', '.join(FILES)}")
+        if path.is_dir() and not _holds_data(path):
+            raise InputError(f"--data: {name} is a folder without data; give one that `datasets` saved")
         if path.is_file() and not path.stat().st_size:
             raise InputError(f"--data: {name} is empty; give data with texts and labels")
     splits = named_splits(path) if path.is_dir() else None
@@ -95,6 +97,13 @@ def look(name: str, subset: str | None = None) -> Table:
         raise InputError(f"--data: {name} has columns ({', '.join(names)}) and no rows; give data")
     columns = {c: _column(frame[c], c) for c in names}
     return Table(frame, columns, splits or None, _remarks(columns))
+
+
+def _holds_data(folder: Path) -> bool:
+    """Whether a folder is a saved data set, or holds files of one, itself or in data/."""
+    if any((folder / name).is_file() for name in ("dataset_dict.json", "state.json")):
+        return True
+    return any(p.suffix in FILES for place in (folder, folder / "data") for p in place.glob("*.*"))
 
 
 def _written(name: str, data: dict[str, Any]) -> pd.DataFrame:
