@@ -99,7 +99,7 @@ def _model(key: str, name: str) -> None:
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    with path.open(newline="", encoding="utf-8") as stream:
+    with path.open(newline="", encoding="utf-8-sig") as stream:
         if path.suffix == ".jsonl":
             for line in stream:
                 if line.strip():

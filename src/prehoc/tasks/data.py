@@ -86,7 +86,7 @@ READERS = {
 def _from_file(path: Path) -> pd.DataFrame:
     try:
         if path.suffix in (".jsonl", ".json"):
-            return pd.read_json(path, lines=path.suffix == ".jsonl")
+            return pd.read_json(path, lines=path.suffix == ".jsonl", encoding="utf-8-sig")
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")

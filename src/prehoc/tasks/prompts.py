@@ -70,7 +70,7 @@ def read_rows(data: dict[str, Any]) -> tuple[list[dict[str, Any]], np.ndarray]:
 
 def _file_rows(path: Path) -> list[dict[str, Any]]:
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
             if path.suffix == ".jsonl":
                 rows = [json.loads(line) for line in stream if line.strip()]
             else:

@@ -1,0 +1,1 @@
+"""`prehoc new-task`: from a file of a user's own to a task block that runs.  No torch, no network."""
