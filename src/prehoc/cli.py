@@ -26,6 +26,7 @@ from prehoc.commands import (  # noqa: F401
     imports,
     plan,
     project,
+    robustness,
     sandbox,
     sources,
     status,
