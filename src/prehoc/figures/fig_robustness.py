@@ -151,7 +151,7 @@ def _render(frame: pd.DataFrame, column: str) -> Figure:
         if frame.empty or (frame["kind"] == "absent").all():
             return layout.nothing(wide, "No cell of the crossing was measured.")
         looks = _looks(frame)
-        left, right, gap, head, foot = 0.5, 0.12, 0.3, 0.34, 0.86 if wide > 5 else 1.15
+        left, right, gap, head, foot = 0.5, 0.12, 0.3, 0.34, 0.72 if wide > 5 else 1.15
         main, low, between, row_gap = 1.5, 0.75, 0.06, 0.42
         side = (wide - left - right - gap * (len(tasks) - 1)) / len(tasks)
         each = main + between + low
