@@ -9,8 +9,7 @@ rule robustness:
         "results/tables/robustness.csv",
         "results/tables/robustness_axes.csv",
         [f"results/figures/robustness.{e}" for e in [*CONFIG.figures.format, "csv"]],
-        [f"results/{c}/verdict.json" for c in CELLS],
-        [f"results/{c}/released.json" for c in CELLS] if RELEASES else [],
+        crossing,
 
 
 rule release:
