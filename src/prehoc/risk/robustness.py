@@ -117,7 +117,7 @@ def random_effects(x: Array, y: Array, error: Array) -> Fit:
         w = 1 / (error + between)
         inner = np.linalg.pinv(x.T @ (w[:, None] * x))
         beta = inner @ (x.T @ (w * y))
-        return beta, inner, float(np.sum(w * (y - x @ beta) ** 2))
+        return np.asarray(beta), np.asarray(inner), float(np.sum(w * (y - x @ beta) ** 2))
 
     low, high = 0.0, max(float(np.var(y)) * n, 1e-300)
     smallest = float(np.min(error))
