@@ -54,8 +54,8 @@ def spike_flags(depth: NDArray[np.int64], value: Array) -> Flags:
     """Which of values [N, D] at depths [D] > 0 are spikes: 8 robust standard deviations off their line.
 
     The line runs, linear in log depth, between a value's neighbours, the run's measured values before and
-    after; the first and last value of a run have none on one side and are no spikes.  Differences are centred by depth (a
-    curve bends for all runs).  Nothing is a spike where under 5 runs are measured.
+    after; the first and last value of a run have none on one side and are no spikes.  Differences are
+    centred by depth (a curve bends for all runs).  Nothing is a spike where under 5 runs are measured.
     """
     at = np.zeros(value.shape, bool)
     off = _off_the_line(depth, value)
