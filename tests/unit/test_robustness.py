@@ -85,6 +85,14 @@ def test_the_crossing_is_part_of_no_other_tasks_stage_and_only_names_a_cell_as_a
     assert robustness_config(without) == {}
 
 
+def test_a_block_under_a_cells_name_lies_over_it_and_a_resolved_config_resolves_to_itself():
+    name = "bbc_topics--lion--rho--full--minilm-l3"
+    own = resolve(merge(RAW, {"tasks": {name: {"optimiser": {"lr": 0.125}}}}))
+    assert own.tasks[name].optimiser.lr == 0.125
+    assert own.tasks[name].optimiser.name == "lion"
+    assert resolve(own.model_dump(mode="json")) == own
+
+
 def test_seeds_reach_the_cells():
     config = resolve(RAW | {"seeds": 7})
     assert {config.tasks[c].runs for c in config.cells()} == {7}

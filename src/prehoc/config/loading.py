@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,7 +64,7 @@ def resolve(given: Mapping[str, Any], source: str = "config.yaml") -> Config:
         raise InputError(f"{source}: defaults.{unknown[0]}: unknown kind; use all, {', '.join(KINDS)}")
     resolved: dict[str, Any] = {}
     cells = expanded(raw.get("robustness"), tasks, source)
-    crossed = {name: merge(cell["base"], cell["over"]) for name, cell in cells.items()}
+    crossed = {name: functools.reduce(merge, blocks) for name, blocks in cells.items()}
     for name, block in {**tasks, **crossed}.items():
         if not isinstance(name, str) or not NAME.fullmatch(name) or name in RESERVED:
             raise InputError(

@@ -137,11 +137,12 @@ def label_of(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", re.split(r"[:/]", name.rstrip("/"))[-1])
 
 
-def expanded(given: Any, tasks: Mapping[str, Any], source: str) -> dict[str, dict[str, Any]]:
-    """Cells of the raw block `robustness` by name: pairs of the task's raw block and what lies over it.
+def expanded(given: Any, tasks: Mapping[str, Any], source: str) -> dict[str, list[Any]]:
+    """Cells of the raw block `robustness` by name, each as blocks to be laid one over the other.
 
-    Returns name -> {"base": ..., "over": ...}; {} for null, and where none of its tasks is there (a
-    config of other tasks).  Raises InputError that names the key.
+    These are the task's raw block, the levels' settings, and what `tasks` holds under the cell's own name,
+    if anything.  {} for null, and where none of its tasks is there (a config of other tasks).
+    Raises InputError that names the key.
     """
     if given is None:
         return {}
@@ -149,7 +150,7 @@ def expanded(given: Any, tasks: Mapping[str, Any], source: str) -> dict[str, dic
         crossing = Robustness.model_validate(given)
     except ValidationError:
         return {}  # the whole config's validation says what is wrong, with the key's name
-    made: dict[str, dict[str, Any]] = {}
+    made: dict[str, list[Any]] = {}
     if not set(crossing.tasks) & set(tasks):
         return made
     for name, cell in crossing.cells().items():
@@ -163,7 +164,8 @@ def expanded(given: Any, tasks: Mapping[str, Any], source: str) -> dict[str, dic
                 f"{source}: robustness.tasks: {cell['task']} is of kind {base.get('kind')}; name tasks of "
                 "kind text_classification"
             )
-        if name in tasks:
-            raise InputError(f"{source}: tasks: {name!r} is a cell of `robustness`; use another name")
-        made[name] = {"base": base, "over": crossing.block(cell)}
+        own = tasks.get(name, {})
+        if not isinstance(own, Mapping):
+            raise InputError(f"{source}: tasks.{name}: must be a block of keys, laid over the cell's")
+        made[name] = [base, crossing.block(cell), own]
     return made
