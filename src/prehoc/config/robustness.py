@@ -37,6 +37,7 @@ class Trained(Block):
 
     kind: Kind
     layers: str = Field(description='"all" or "top-K"')
+    runs: Annotated[int, Field(ge=5)] = Field(description="of a cell")
 
 
 class Sizes(Block):
@@ -55,7 +56,6 @@ class Robustness(Block):
     schedules: Annotated[list[Decline], Field(min_length=1)]
     methods: Annotated[list[Trained], Field(min_length=1)]
     models: Annotated[list[str], Field(min_length=1)]
-    runs: Annotated[int, Field(ge=5)]
     depths: Annotated[list[Count], Field(min_length=1)]
     horizon: Count
     data: Sizes
@@ -116,7 +116,7 @@ class Robustness(Block):
             "group": "robustness",
             "model": {"name": model, "revision": None, "max_length": self.max_length},
             "data": self.data.model_dump(),
-            "method": what.model_dump(),
+            "method": {"kind": what.kind, "layers": what.layers},
             "optimiser": {
                 "name": by.name,
                 "lr": lr,
@@ -124,7 +124,7 @@ class Robustness(Block):
                 "momentum": by.momentum,
                 "batch_size": self.batch_size,
             },
-            "runs": self.runs,
+            "runs": what.runs,
             "depths": list(self.depths),
             "horizon": self.horizon,
             "forks": None,
