@@ -137,6 +137,10 @@ def test_a_known_effect_of_one_axis_is_found_with_its_size_and_the_others_are_no
     assert share.loc["optimiser", "value"] > 0.95
     assert share.loc["optimiser", "low"] > 0.9
     assert (share.drop("optimiser")["value"] < 0.05).all()
+    ratio = told[(told["quantity"] == "ln_iota") & (told["kind"] == "effect")]
+    ratio = ratio.set_index(["axis", "level"])
+    assert set(ratio["note"].loc["optimiser"]) == {"off 0"}  # .2 to .8: far apart as ratios too
+    assert set(ratio["cells"]) == {48}
 
 
 def test_effects_are_of_ln_alpha_and_only_over_cells_that_are_identified():
@@ -145,7 +149,7 @@ def test_effects_are_of_ln_alpha_and_only_over_cells_that_are_identified():
         (2.0 if c["method"] == "full" else 0.5) * (1.0 if c["task"] == "a" else 1.1),
     )  # fmt: skip
     told = axes_table(frame, resamples=50, seed=1)
-    part = told[(told["quantity"] == "alpha") & (told["reading"] == "run_to_run")]
+    part = told[(told["quantity"] == "ln_alpha") & (told["reading"] == "run_to_run")]
     assert set(part["cells"]) == {36}
     effect = part[part["kind"] == "effect"].set_index(["axis", "level"])
     assert effect.loc[("method", "full"), "value"] == pytest.approx(np.log(2.0), abs=1e-6)
@@ -156,10 +160,10 @@ def test_too_few_identified_cells_are_said_to_be_too_few():
     frame = made(lambda c: 0.5, alpha=lambda c: 1.0 if c["task"] == "a" and c["model"] == "small"
                  and c["method"] == "lora" else np.nan)  # fmt: skip
     told = axes_table(frame, resamples=20, seed=1)
-    part = told[(told["quantity"] == "alpha") & (told["reading"] == "residual")]
+    part = told[(told["quantity"] == "ln_alpha") & (told["reading"] == "residual")]
     assert (part["cells"] == 6).all()
     frame["identified"] = frame["identified"] & (frame["optimiser"] == "sgd")
-    part = axes_table(frame, resamples=20, seed=1).query("quantity == 'alpha'")
+    part = axes_table(frame, resamples=20, seed=1).query("quantity == 'ln_alpha'")
     assert part["value"].isna().all()
     assert part["note"].str.contains("too few").all()
 

@@ -110,7 +110,8 @@ def _panel(axis: Axes, strip: Axes, part: pd.DataFrame, span: tuple[float, float
 def _counts(part: pd.DataFrame) -> str:
     regimes = [note.split()[-1] for note in part["note"]]
     said = [f"{regimes.count(name)} {word}" for name, word in SHORT.items() if name in regimes]
-    return ", ".join(said)
+    beyond = int((part["x"] > FAR).sum())
+    return ", ".join(said) + (f"  ({beyond} beyond ι = {FAR:g})" if beyond else "")
 
 
 def _span(frame: pd.DataFrame) -> tuple[float, float]:

@@ -22,6 +22,8 @@ Array = NDArray[np.float64]
 
 # The table's reading, and the reading and proxy of a task's own tables that it is.
 READINGS = {"run_to_run": ("run_to_run", "run_to_run"), "residual": ("bayes", "residual")}
+# A share of Var R as it is; a ratio of two variances, which has no upper end, in natural logs.
+IOTA = {"run_to_run": "ln_iota", "residual": "iota"}
 NONE = float("nan")
 _TAU_STEPS = 60  # bisections of the variance between cells
 
@@ -153,21 +155,22 @@ def _spreads(fit: Fit, places: list[tuple[int, list[str]]]) -> Array:
 
 
 def _scale(part: pd.DataFrame, quantity: str, confidence: float) -> tuple[Array, Array]:
-    """Y [n] and its variance [n]: iota as it is, alpha in natural logs; from the intervals' widths."""
+    """Values y [n] and their variances [n] of iota, ln_iota or ln_alpha, from the intervals' widths."""
     z = stats.norm.ppf(0.5 + confidence / 2)
-    y, low, high = (part[quantity + end].to_numpy(float) for end in ("", "_low", "_high"))
-    if quantity == "alpha":
-        keep = part["identified"].to_numpy(bool)
-        y, low, high = (np.log(np.where(keep & (v > 0), v, np.nan)) for v in (y, low, high))
+    name = quantity.removeprefix("ln_")
+    y, low, high = (part[name + end].to_numpy(float) for end in ("", "_low", "_high"))
+    if quantity.startswith("ln_"):
+        keep = (np.minimum(y, low) > 0) & (part["identified"].to_numpy(bool) | (name != "alpha"))
+        y, low, high = (np.log(np.where(keep, v, np.nan)) for v in (y, low, high))
     return y, ((high - low) / (2 * z)) ** 2
 
 
 def axes_table(cells: pd.DataFrame, *, resamples: int, seed: int, confidence: float = 0.95) -> pd.DataFrame:
     """The table `robustness_axes` from the table `robustness`.
 
-    Of iota and ln alpha: main effects of each level (off the mean of its axis's levels) with intervals, and
-    each axis's share of the variation between cells, with `left` (what the axes do not explain: their
-    interactions) and intervals from a parametric bootstrap of `resamples`.  Of regimes: the share of pairs
+    Of iota (run to run: ln iota) and ln alpha: main effects of each level (off the mean of its axis's
+    levels) with intervals, and each axis's share of the variation between cells, with `left` (what the
+    axes do not explain: their interactions) and intervals from a parametric bootstrap of `resamples`.  Of regimes: the share of pairs
     of cells, apart in this axis alone, one at its base level, that have one regime (Clopper and Pearson).
     """
     rows: list[dict[str, Any]] = []
@@ -175,7 +178,7 @@ def axes_table(cells: pd.DataFrame, *, resamples: int, seed: int, confidence: fl
     rng = np.random.default_rng(seed)
     for reading in READINGS:
         part = cells[cells["reading"] == reading]
-        for quantity in ("iota", "alpha"):
+        for quantity in (IOTA[reading], "ln_alpha"):
             rows += _variation(part, reading, quantity, levels, resamples, rng, confidence)
         rows += _agreement(part, reading, levels, confidence)
     columns = ["reading", "quantity", "kind", "axis", "level", "value", "low", "high", "cells", "note"]
@@ -198,7 +201,7 @@ def _variation(
     base = {"reading": reading, "quantity": quantity, "cells": len(part)}
     x, places = design([list(part[a]) for a in varied]) if varied else (np.ones((len(part), 1)), [])
     if not varied or len(part) <= x.shape[1] or np.linalg.matrix_rank(x) < x.shape[1]:
-        note = f"{len(part)} cells have a {quantity} with an interval: too few to tell the axes apart"
+        note = f"{len(part)} cells have {quantity} with an interval: too few to tell the axes apart"
         blank = {"value": NONE, "low": NONE, "high": NONE, "note": note}
         return [base | blank | {"kind": "share", "axis": axis, "level": "all"} for axis in AXES]
     fit = random_effects(x, y, error)
@@ -214,6 +217,8 @@ def _variation(
     shares, low, high = _shares(fit, x, places, error, resamples, rng, confidence)
     own = float(np.mean(error) / max(np.mean(error) + _spreads(fit, places).sum(), 1e-300))
     said = f"{100 * own:.0f} % of the scatter over cells is their own error"
+    if np.isnan(shares).any():
+        said = "the cells scatter no more than their own errors do"
     for axis, value, a, b in zip([*varied, "left"], shares, low, high, strict=True):
         span = {"value": float(value), "low": float(a), "high": float(b)}
         wide = "; too wide to tell" if not b - a < 0.5 else ""

@@ -257,13 +257,13 @@ RESULTS: dict[str, pa.DataFrameSchema] = {
         },
         ["cell", "reading"],
     ),
-    # What moves over the crossing: `effect` of a level on iota or ln alpha, off its axis's mean; `share`
+    # What moves over the crossing: `effect` of a level on a quantity, off its axis's mean; `share`
     # of the variation between cells; `agreement`, the share of pairs of cells with one regime.
     "robustness_axes": schema(
         "robustness_axes",
         {
             "reading": text(("run_to_run", "residual")),
-            "quantity": text(("iota", "alpha", "regime")),
+            "quantity": text(("iota", "ln_iota", "ln_alpha", "regime")),
             "kind": text(("effect", "share", "agreement")),
             "axis": text((*AXES, "left", "all")),
             "level": text(),
