@@ -170,8 +170,9 @@ def axes_table(cells: pd.DataFrame, *, resamples: int, seed: int, confidence: fl
 
     Of iota (run to run: ln iota) and ln alpha: main effects of each level (off the mean of its axis's
     levels) with intervals, and each axis's share of the variation between cells, with `left` (what the
-    axes do not explain: their interactions) and intervals from a parametric bootstrap of `resamples`.  Of regimes: the share of pairs
-    of cells, apart in this axis alone, one at its base level, that have one regime (Clopper and Pearson).
+    axes do not explain: their interactions) and intervals from a parametric bootstrap of `resamples`.
+    Of regimes: the share of pairs of cells, apart in this axis alone, one at its base level, that have
+    one regime (Clopper and Pearson).
     """
     rows: list[dict[str, Any]] = []
     levels = {axis: list(dict.fromkeys(cells[axis])) for axis in AXES}
