@@ -56,7 +56,9 @@ CONFIG = load_config()
 EXACT = exact_instances(CONFIG)
 TASKS = CONFIG.analysed()
 CROSSED = [t for t in CONFIG.enabled() if t not in TASKS]
-CELLS = list(CONFIG.cells())  # tasks as well, that `snakemake robustness` alone asks for
+CELLS = list(
+    CONFIG.cells()
+)  # tasks as well, that `snakemake robustness` alone asks for
 KNOWN = list(dict.fromkeys([*CONFIG.enabled(), *CELLS]))
 RELEASES = CONFIG.robustness is not None and CONFIG.robustness.release
 REAL = [t for t in CONFIG.enabled() if CONFIG.tasks[t].kind != "synthetic"]

@@ -22,8 +22,8 @@ rule release:
         "results/logs/release/{task}.log",
     wildcard_constraints:
         task=one_of(CELLS),
-    localrule: True
     priority: 20
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     message:
