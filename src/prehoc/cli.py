@@ -28,6 +28,7 @@ from prehoc.commands import (  # noqa: F401
     newtask,
     plan,
     project,
+    robustness,
     sandbox,
     sources,
     status,

@@ -81,8 +81,10 @@ class Progress:
         return asdict(self)
 
 
-def collect(results: Path, chosen: Path | None = None) -> Progress | None:
+def collect(results: Path, chosen: Path | None = None, *, cells: bool = False) -> Progress | None:
     """What is there of a workflow under `results`, by the resolved config `chosen`, or the newest there.
+
+    `cells`: of the crossing of `snakemake robustness`, in place of the tasks.
 
     None where nothing was begun. Raises InputError for a `chosen` that is no resolved config.
     """
@@ -96,6 +98,7 @@ def collect(results: Path, chosen: Path | None = None) -> Progress | None:
                 raise
             notes.append(str(error))
             continue
+        names = list(config.cells()) if cells else names
         watched = {name: _locks(config, name) for name in names}
         tasks = [_task(results, config, name, watched[name], notes) for name in names]
         jobs = [job for name in names for job in watched[name]]

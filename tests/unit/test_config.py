@@ -224,3 +224,19 @@ def test_shipped_configs_hold(name):
         packaged = [t for t in made.enabled() if made.tasks[t].model.name.startswith("packaged:")]
         assert len(packaged) == 4
         assert all(made.tasks[t].runs == 1500 and made.tasks[t].method.kind == "lora" for t in packaged)
+
+
+def test_depths_by_a_ratio_are_the_list_that_they_stand_for():
+    from prehoc.config.depths import geometric
+
+    asked = {"tasks": {"movie_polarity": {"depths": {"first": 1, "ratio": 1.4142}}}}
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text())
+    dense = config.resolve(config.loading.merge(raw, asked))
+    assert dense.tasks["movie_polarity"].depths == [1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 90, 128, 181]
+    assert geometric({"first": 4, "ratio": 2}, 64) == [4, 8, 16, 32]  # the horizon is measured anyway
+    for wrong in (
+        {"first": 1}, {"first": 0, "ratio": 2}, {"first": 1, "ratio": 1}, {"first": 1, "ratio": float("nan")},
+        {"first": 1, "ratio": 2, "last": 9}, {"first": 300, "ratio": 2},
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=r"movie_polarity: depth"):
+            config.resolve(config.loading.merge(raw, {"tasks": {"movie_polarity": {"depths": wrong}}}))

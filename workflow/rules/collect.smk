@@ -17,7 +17,7 @@ rule collect:
     benchmark:
         "results/benchmarks/collect/{task}.tsv"
     wildcard_constraints:
-        task=one_of(REAL),
+        task=one_of(TRAINED),
     conda:
         "../../envs/analysis.yaml"
     params:

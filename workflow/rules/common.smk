@@ -14,6 +14,7 @@ from prehoc.config import (
     fork_parts,
     known_config,
     resolve,
+    robustness_config,
     segments,
     shards,
     source_digest,
@@ -55,7 +56,13 @@ CONFIG = load_config()
 EXACT = exact_instances(CONFIG)
 TASKS = CONFIG.analysed()
 CROSSED = [t for t in CONFIG.enabled() if t not in TASKS]
+CELLS = list(
+    CONFIG.cells()
+)  # tasks as well, that `snakemake robustness` alone asks for
+KNOWN = list(dict.fromkeys([*CONFIG.enabled(), *CELLS]))
+RELEASES = CONFIG.robustness is not None and CONFIG.robustness.release
 REAL = [t for t in CONFIG.enabled() if CONFIG.tasks[t].kind != "synthetic"]
+TRAINED = list(dict.fromkeys([*REAL, *CELLS]))
 ADAPTED = [t for t in REAL if CONFIG.tasks[t].method.kind == "lora"]
 SYNTHETIC = [t for t in TASKS if CONFIG.tasks[t].kind == "synthetic"]
 
@@ -90,14 +97,18 @@ STAGES = {
     (task, stage): written(
         f"results/config/{task}/{stage}-{digest(payload)}.json", payload
     )
-    for task in CONFIG.enabled()
+    for task in KNOWN
     for stage in (
         ["simulate", "risk", "decide"]
         if task in SYNTHETIC
         else (
             ["prepare", "train", "decompose"]
             if task in CROSSED
-            else ["prepare", "train", "fork", "risk", "decide"]
+            else (
+                ["prepare", "train", "risk", "decide"]
+                if task in CELLS
+                else ["prepare", "train", "fork", "risk", "decide"]
+            )
         )
     )
     for payload in [stage_config(CONFIG, task, stage)]
@@ -116,6 +127,10 @@ RAW_FILE = written(f"results/config/raw-{digest(config)}.json", dict(config))
 KNOWN_FILE = written(
     f"results/config/known-{digest(known_config(CONFIG))}.json", known_config(CONFIG)
 )
+ROBUSTNESS_FILE = written(
+    f"results/config/robustness-{digest(robustness_config(CONFIG))}.json",
+    robustness_config(CONFIG),
+)
 FIGURES_FILE = written(
     f"results/config/figures-{digest(figures_config(CONFIG))}.json",
     figures_config(CONFIG),
@@ -128,7 +143,7 @@ BENCHMARK_FILES = {
 }
 
 
-HUB = all_wanted(CONFIG)
+HUB = all_wanted(CONFIG, KNOWN)
 HUB_FILES = {
     key: written(
         f"results/config/fetch/{key}-{digest(CONFIG.store)}.json",
@@ -138,7 +153,7 @@ HUB_FILES = {
 }
 FETCHED = {
     task: [f"results/fetched/{item.key}.json" for item in wanted(CONFIG, task)]
-    for task in CONFIG.enabled()
+    for task in KNOWN
 }
 
 
@@ -251,6 +266,16 @@ def fork_files(kind, ending="parquet"):
     ]
 
 
+def crossing(wildcards):
+    """An input function: each cell's verdict and, where checkpoints are let go, the note of that."""
+    if not CELLS:
+        raise WorkflowError(
+            "robustness: no cells, as it is null or none of its tasks is in tasks; see docs/robustness.md"
+        )
+    made = ["verdict", "released"] if RELEASES else ["verdict"]
+    return [f"results/{cell}/{name}.json" for cell in CELLS for name in made]
+
+
 def tables_made():
     """The joint tables that the enabled tasks fill; crossed ones fill `sources` alone."""
     return (TABLES if TASKS else []) + (["sources"] if CROSSED else [])
@@ -275,7 +300,7 @@ def rules_of(what):
 
 
 wildcard_constraints:
-    task=one_of([*TASKS, *CROSSED]),
+    task=one_of(KNOWN),
     table=one_of(TABLES),
     first=r"\d{6}",
     end=r"\d{6}",

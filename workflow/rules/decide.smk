@@ -24,7 +24,7 @@ rule decide:
     benchmark:
         "results/benchmarks/decide/{task}.tsv"
     wildcard_constraints:
-        task=one_of(TASKS),
+        task=one_of([*TASKS, *CELLS]),
     conda:
         "../../envs/analysis.yaml"
     params:

@@ -1,6 +1,6 @@
 rule fetch:
     input:
-        expand("results/fetched/{key}.json", key=list(HUB)),
+        expand("results/fetched/{key}.json", key=list(all_wanted(CONFIG))),
     localrule: True
 
 

@@ -26,7 +26,7 @@ rule fork:
     benchmark:
         "results/benchmarks/fork/{task}_{depths}.tsv"
     wildcard_constraints:
-        task=one_of(REAL),
+        task=one_of(TRAINED),
     conda:
         "../../envs/train.yaml"
     threads: 1

@@ -10,7 +10,7 @@ rule prepare:
     benchmark:
         "results/benchmarks/prepare/{task}.tsv"
     wildcard_constraints:
-        task=one_of(REAL),
+        task=one_of(TRAINED),
     conda:
         "../../envs/train.yaml"
     threads: 1

@@ -13,7 +13,7 @@ rule risk:
     benchmark:
         "results/benchmarks/risk/{task}.tsv"
     wildcard_constraints:
-        task=one_of(TASKS),
+        task=one_of([*TASKS, *CELLS]),
     conda:
         "../../envs/analysis.yaml"
     params:

@@ -12,7 +12,7 @@ rule train_part:
     benchmark:
         "results/benchmarks/train_part/{task}_{first}-{end}_{until}.tsv"
     wildcard_constraints:
-        task=one_of(REAL),
+        task=one_of(TRAINED),
     priority: 10
     conda:
         "../../envs/train.yaml"
@@ -54,7 +54,7 @@ rule train:
     benchmark:
         "results/benchmarks/train/{task}_{first}-{end}.tsv"
     wildcard_constraints:
-        task=one_of(REAL),
+        task=one_of(TRAINED),
     priority: 10
     conda:
         "../../envs/train.yaml"

@@ -145,6 +145,7 @@ def decide(
     from prehoc.config import driver_of, evaluation_of, metric_of
     from prehoc.risk import pipeline
     from prehoc.risk.regimes import Thresholds
+    from prehoc.risk.spikes import spikes_of
 
     stage = read_stage(config)
     frames = [tables.read(n, p) for n, p in (("runs", runs), ("forks", forks), ("draws", draws))]
@@ -209,6 +210,7 @@ def decide(
         intrinsic=limit,
         advice=further,
         identity=adds_up,
+        spikes=spikes_of(frames[0], metric_of(stage)),
         information=common["information"],
         driver=driver_of(stage),
     )

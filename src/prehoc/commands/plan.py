@@ -38,6 +38,9 @@ def plan(
     at_once: Annotated[int, typer.Option(min=1, help="jobs at one time, for the wall time")] = 1,
     budget: Annotated[float | None, typer.Option(help="hours to spend: says what N fits")] = None,
     unit: Annotated[str | None, typer.Option(help="of the budget: gpu-hours or core-hours")] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="of snakemake robustness: its cells in place of the tasks")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="JSON file to write beside the tables")] = None,
     write_resources: Annotated[
         Path | None,
@@ -56,6 +59,10 @@ def plan(
     from prehoc.plan.cost import cost
 
     config = load_laid(configs or [], Path("config.yaml"), _pairs(over or []))
+    if robustness:
+        if not config.cells():
+            raise InputError("--robustness: no cells; give the config's block robustness tasks that it has")
+        config = config.model_copy(update={"only": list(config.cells())})
     if budget is not None and not (math.isfinite(budget) and budget > 0):
         raise InputError(f"--budget {budget:g}: give hours above 0")
     if (unit is not None and unit not in UNITS) or (unit is not None and budget is None):

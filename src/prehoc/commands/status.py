@@ -18,6 +18,9 @@ def status(
         Path | None,
         typer.Option(help="a resolved config, results/config/all-*.json; the newest if not given"),
     ] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="of snakemake robustness: its cells in place of the tasks")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="JSON file to write beside the tables")] = None,
 ) -> None:
     """Show runs done, failed, running and to go, a task and depth, and an estimate of the rest.
@@ -27,7 +30,7 @@ def status(
     from rich.console import Console
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    found = collect(results, config)
+    found = collect(results, config, cells=robustness)
     if found is None:
         console.print(f"{results}: nothing was begun here; snakemake figures begins")
     else:

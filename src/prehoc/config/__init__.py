@@ -20,6 +20,7 @@ from prehoc.config.stages import (
     figures_config,
     known_config,
     metric_of,
+    robustness_config,
     source_digest,
     stage_config,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "load_laid",
     "metric_of",
     "resolve",
+    "robustness_config",
     "segments",
     "shard_size",
     "shards",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -63,9 +64,10 @@ def wanted(config: Config, task: str) -> list[Wanted]:
     return [item for item in found if item is not None]
 
 
-def all_wanted(config: Config) -> dict[str, Wanted]:
-    """What the enabled tasks need of the Hub, by key: each thing once."""
-    return {item.key: item for task in config.enabled() for item in wanted(config, task)}
+def all_wanted(config: Config, tasks: Sequence[str] | None = None) -> dict[str, Wanted]:
+    """What `tasks`, or the enabled ones, need of the Hub, by key: each thing once."""
+    names = config.enabled() if tasks is None else tasks
+    return {item.key: item for task in names for item in wanted(config, task)}
 
 
 def copy_folder(item: Wanted, commit: str) -> Path:

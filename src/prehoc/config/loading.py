@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from prehoc.config.robustness import expanded
 from prehoc.config.settings import Config
 from prehoc.config.task import KINDS, MIN_BLOCKS
 from prehoc.errors import InputError
@@ -61,7 +63,9 @@ def resolve(given: Mapping[str, Any], source: str = "config.yaml") -> Config:
     if unknown:
         raise InputError(f"{source}: defaults.{unknown[0]}: unknown kind; use all, {', '.join(KINDS)}")
     resolved: dict[str, Any] = {}
-    for name, block in tasks.items():
+    cells = expanded(raw.get("robustness"), tasks, source)
+    crossed = {name: functools.reduce(merge, blocks) for name, blocks in cells.items()}
+    for name, block in {**tasks, **crossed}.items():
         if not isinstance(name, str) or not NAME.fullmatch(name) or name in RESERVED:
             raise InputError(
                 f"{source}: tasks: {name!r} is no task name; use letters, digits, '_' and '-', "

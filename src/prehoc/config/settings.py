@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from prehoc.config.blocks import Block, Count, Positive
 from prehoc.config.packing import Packing
+from prehoc.config.robustness import Robustness
 from prehoc.config.sandbox import Sandbox
 from prehoc.config.task import MIN_BLOCKS, MIN_RUNS, Task
 
@@ -201,6 +202,7 @@ class Config(Block):
     figures: Figures
     sources: Sources
     sandbox: Sandbox
+    robustness: Robustness | None = Field(description="the crossing of snakemake robustness; null: none")
     benchmark: Benchmark
 
     @field_validator("device", mode="before")
@@ -212,8 +214,16 @@ class Config(Block):
 
     def enabled(self) -> list[str]:
         """Names of the tasks that are run, in the file's order."""
-        chosen = self.tasks if self.only is None else self.only
+        chosen = set(self.tasks) - set(self.cells()) if self.only is None else self.only
         return [name for name, task in self.tasks.items() if task.enabled and name in chosen]
+
+    def cells(self) -> dict[str, dict[str, str]]:
+        """The crossing's cells, which `tasks` holds too: name -> level by axis.
+
+        `enabled` has those alone that `only` names.
+        """
+        made = self.robustness.cells() if self.robustness else {}
+        return {name: cell for name, cell in made.items() if name in self.tasks}
 
     def analysed(self) -> list[str]:
         """Those of `enabled` whose runs are independent, so that risk and all that follows apply."""

@@ -106,6 +106,25 @@ def known_config(config: Config) -> dict[str, Any]:
     return {"seed": config.seed, "confidence": config.risk.confidence, **whole}
 
 
+def robustness_config(config: Config) -> dict[str, Any]:
+    """What the crossing's tables depend on beside the cells' own, as plain data; {} without a crossing."""
+    crossing = config.robustness
+    if crossing is None:
+        return {}
+    return {
+        "seed": config.seed,
+        "cells": config.cells(),
+        "price": crossing.price,
+        "resamples": crossing.resamples,
+        "information": config.risk.verdict_information,
+        "confidence": config.risk.confidence,
+        "metrics": {name: config.tasks[name].outcome.metric for name in config.cells()},
+        "horizon": crossing.horizon,
+        "release": crossing.release,
+        "store": config.store,
+    }
+
+
 def figures_config(config: Config) -> dict[str, Any]:
     """What the figures depend on besides the tables: style, and how tasks are grouped and read."""
     groups: dict[str, list[str]] = {}
@@ -174,6 +193,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
         "synthetic/crossed.py",
         "tables",
     ),
+    "robustness": ("risk/robustness.py", "tables"),
     "figures": ("figures", "tables"),
     "benchmark": ("benchmark", "predictors", "risk", "synthetic", "tables", "tasks/streams.py"),
 }

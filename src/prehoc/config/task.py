@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
 from prehoc.config.blocks import (
     Arithmetic,
@@ -20,6 +21,7 @@ from prehoc.config.blocks import (
     Outputs,
     Resources,
 )
+from prehoc.config.depths import DEPTHS, geometric
 from prehoc.config.generation import Generation
 from prehoc.config.metrics import measured
 
@@ -55,7 +57,7 @@ class Task(Block):
     bank: Literal["auto"] | Annotated[int, Field(ge=2)] = Field(
         description="seeds trained together, filled up with dummies; auto: by kind, or by a GPU's memory"
     )
-    depths: list[Count]
+    depths: Annotated[list[Count], WithJsonSchema(DEPTHS)]
     horizon: Count
     half_shift: bool = Field(
         description="fit the envelope in c + 1/2: for step sizes k^-rho, k = 1, 2, ..."
@@ -74,6 +76,14 @@ class Task(Block):
         ],
         Field(max_length=5),
     ] = Field(description="two to five that are crossed, for variance by source; []: independent runs")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spaced(cls, given: Any) -> Any:
+        asked = given.get("depths") if isinstance(given, Mapping) else None
+        if not isinstance(asked, Mapping):
+            return given
+        return {**given, "depths": geometric(asked, given.get("horizon"))}
 
     @field_validator("bank", mode="before")
     @classmethod

@@ -1,8 +1,6 @@
 """Spikes in the runs' curves: single values far off a run's neighbours.
 
-The decay law speaks of the locally regular regime; loss spikes lie outside it (the paper says so of
-its bound).  A value is compared with the line between its neighbours in the run, in units of the
-spread that such differences have over runs, all depths together and at its own.
+The rule is that of risk/spikes.py, as for the workflow's own tasks.
 """
 
 from __future__ import annotations
@@ -14,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prehoc.fits.curves import Curves
+from prehoc.risk.spikes import FAR, TO_SD, spike_flags
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-FAR = 8.0  # robust standard deviations
 MOST = 0.1  # the share of runs with spikes from which no decay law is fitted
-_TO_SD = 1.4826  # the median absolute deviation of a normal law, to its standard deviation
 
 
 @dataclass(frozen=True)
@@ -48,53 +45,10 @@ class Spikes:
 def outliers(values: Array) -> Flags:
     """Which values [N] lie more than 8 robust standard deviations off their median."""
     centre = np.median(values)
-    scale = _TO_SD * float(np.median(np.abs(values - centre)))
+    scale = TO_SD * float(np.median(np.abs(values - centre)))
     return np.abs(values - centre) > FAR * scale if scale > 0 else np.zeros(len(values), bool)
 
 
 def find_spikes(curves: Curves) -> Spikes:
-    """Values more than 8 robust standard deviations off the line between their neighbours.
-
-    Neighbours are a run's measured values before and after, the line linear in log depth; the first
-    and last value of a run have none on one side and are no spikes.  Differences are centred by depth (a
-    curve bends for all runs).  Nothing is a spike where under 5 runs are measured.
-    """
-    value = curves.value
-    at = np.zeros(value.shape, bool)
-    off = _off_the_line(curves.depth, value)
-    centre = np.array([np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else np.nan for c in off.T])
-    off = off - centre
-    known = np.isfinite(off)
-    if known.any(axis=1).sum() < 5:
-        return Spikes(at, curves.depth)
-    whole = _TO_SD * float(np.median(np.abs(off[known])))
-    own = np.array(
-        [
-            _TO_SD * np.median(np.abs(c[k])) if k.sum() >= 5 else whole
-            for c, k in zip(off.T, known.T, strict=True)
-        ]
-    )
-    scale = np.maximum(own, whole)
-    if not whole > 0:
-        return Spikes(at, curves.depth)
-    z = np.abs(off / scale)
-    for i in np.flatnonzero(np.any(np.where(known, z, 0.0) > FAR, axis=1)):
-        seen = np.flatnonzero(known[i])
-        size = np.concatenate([[0.0], z[i, seen], [0.0]])
-        peak = (size[1:-1] >= size[:-2]) & (size[1:-1] >= size[2:])  # not the neighbour of one
-        at[i, seen] = peak & (z[i, seen] > FAR)
-    return Spikes(at, curves.depth)
-
-
-def _off_the_line(depth: NDArray[np.int64], value: Array) -> Array:
-    """Each value less the line between the run's neighbouring values  [N, D]; nan at a run's ends."""
-    made = np.full(value.shape, np.nan)
-    x = np.log(depth.astype(float))
-    for i, row in enumerate(value):
-        seen = np.flatnonzero(np.isfinite(row))
-        if len(seen) < 3:
-            continue
-        left, mid, right = seen[:-2], seen[1:-1], seen[2:]
-        t = (x[mid] - x[left]) / (x[right] - x[left])
-        made[i, mid] = row[mid] - ((1 - t) * row[left] + t * row[right])
-    return made
+    """The spikes of the runs' curves by `risk.spikes.spike_flags`."""
+    return Spikes(spike_flags(curves.depth, curves.value), curves.depth)

@@ -41,6 +41,7 @@ def verdict(
     intrinsic: pd.DataFrame | None = None,
     advice: pd.DataFrame | None = None,
     identity: dict[str, Any] | None = None,
+    spikes: dict[str, Any] | None = None,
     information: str = "last",
     driver: str = "auto",
 ) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def verdict(
 
     Risks are in squared units of the metric, depths in steps, shares of Var R or of T without
     unit.  `information` is the residual's information set where no forks drive; `driver` as in
-    decide.driving_curve; `identity` the check of risk/identity.py.
+    decide.driving_curve; `identity` the check of risk/identity.py, `spikes` what risk/spikes.py found.
     Raises InputError for a task that `variance` lacks.
     """
     here = variance[variance["task"] == task]
@@ -107,7 +108,13 @@ def verdict(
         "failure_rate": clean(here.loc[here["proxy"] != "fork", "failure_rate"].max()),
         "gap_fork_residual": _gap(here),
         "identity": identity,
-        "caveats": caveats(here, horizon, known) + stopped(envelope, task) + unequal(identity),
+        **({"spikes": spikes} if spikes else {}),
+        "caveats": [
+            *caveats(here, horizon, known),
+            *stopped(envelope, task),
+            *unequal(identity),
+            *([spikes["in_words"]] if spikes and spikes["in_words"] else []),
+        ],
     }
 
 

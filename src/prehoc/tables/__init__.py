@@ -5,6 +5,7 @@ leaves half a table behind.  Extra columns are refused: a column is added here f
 """
 
 from prehoc.tables.columns import (
+    AXES,
     CORNERS,
     HOWS,
     INFORMATION,
@@ -21,6 +22,7 @@ from prehoc.tables.columns import (
 from prehoc.tables.files import SCHEMAS, atomic, check, empty, in_order, read, write, write_json
 
 __all__ = [
+    "AXES",
     "CORNERS",
     "HOWS",
     "INFORMATION",

@@ -15,6 +15,7 @@ PARTS = ("total", "target_sampling", "label_noise", "target_domain", "remainder"
 HOWS = ("halves", "binomial", "anova", "difference", "measured", "fitted")
 OPTIONS = ("seeds", "depths", "seeds_and_depths")
 RULES = ("closed_form", "argmin", "grid", "guarded")
+AXES = ("task", "optimiser", "schedule", "method", "model")  # of the crossing for robustness
 RATE_FAMILIES = ("rho", "curvature", "control")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandera.pandas as pa
 
 from prehoc.tables.columns import (
+    AXES,
     CORNERS,
     HOWS,
     INFORMATION,
@@ -232,5 +233,44 @@ RESULTS: dict[str, pa.DataFrameSchema] = {
             "note": pa.Column(str),
         },
         ["task", "option"],
+    ),
+    # The crossing of `snakemake robustness`: a row a cell and reading.  iota and alpha as in `regimes` and
+    # `envelope`, L_int and var_r in squared units of R; `regime_p` is the probability of `regime`.
+    "robustness": schema(
+        "robustness",
+        {
+            "cell": text(),
+            **{axis: text() for axis in AXES},
+            "reading": text(("run_to_run", "residual")),
+            "runs": whole(),
+            "failed_share": number(ge=0, le=1),
+            "mean_r": number(),
+            "var_r": number(ge=0),
+            **{name: number() for name in ("iota", "iota_low", "iota_high", "q")},
+            **{name: number(ge=0) for name in ("alpha", "alpha_low", "alpha_high")},
+            **{name: number() for name in ("L_int", "L_int_low", "L_int_high")},
+            "identified": flag(),
+            "regime": text((*REGIMES, "undecided")),
+            "regime_p": number(ge=0, le=1),
+            "price": number(ge=0),
+            "c_star": number(ge=0),
+        },
+        ["cell", "reading"],
+    ),
+    # What moves over the crossing: `effect` of a level on a quantity, off its axis's mean; `share`
+    # of the variation between cells; `agreement`, the share of pairs of cells with one regime.
+    "robustness_axes": schema(
+        "robustness_axes",
+        {
+            "reading": text(("run_to_run", "residual")),
+            "quantity": text(("iota", "ln_iota", "ln_alpha", "regime")),
+            "kind": text(("effect", "share", "agreement")),
+            "axis": text((*AXES, "left", "all")),
+            "level": text(),
+            **{name: number() for name in ("value", "low", "high")},
+            "cells": whole(),
+            "note": pa.Column(str),
+        },
+        ["reading", "quantity", "kind", "axis", "level"],
     ),
 }
