@@ -143,7 +143,17 @@ def test_bad_shards_are_named(value):
         config.resolve(made)
 
 
-@pytest.mark.parametrize("change", [{"job_minutes": 0}, {"job_hours": 1}, {"start_seconds": "few"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"job_minutes": 0},
+        {"job_hours": 1},
+        {"start_seconds": "few"},
+        {"job_minutes": float("inf")},
+        {"job_minutes": True},
+        {"start_seconds": 1e12},
+    ],
+)
 def test_bad_targets_are_named(change):
     made = copy.deepcopy(RAW)
     made["packing"] |= change

@@ -415,3 +415,18 @@ def test_to_pin_what_was_fetched_changes_no_run(pushed, get, stage, tmp_path):
     assert there.meta["weights"] == made.meta["weights"]
     assert there.tensors.keys() == made.tensors.keys()
     assert all(there.tensors[k].equal(v) for k, v in made.tensors.items())
+
+
+def test_a_damaged_file_of_the_same_size_is_found_where_it_is_asked_for(pushed, get, tmp_path):
+    get()
+    record = tmp_path / f"{MODEL.key}.json"
+    path = tmp_path / "store" / copy_folder(MODEL, pushed.commit) / "config.json"
+    path.write_bytes(path.read_bytes().replace(b"{", b"[", 1))
+    copies.use([record], tmp_path / "store")  # by size alone: as each training job does
+    with pytest.raises(InputError, match=r"config\.json: damaged, though .*forcerun"):
+        copies.use([record], tmp_path / "store", thoroughly=True)
+
+
+def test_subsets_of_like_names_have_folders_of_their_own():
+    folders = {copy_folder(Wanted("data", "a/b", None, s), "c") for s in ("x/y", "x_y", "x:y", None)}
+    assert len(folders) == 4

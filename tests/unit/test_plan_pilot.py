@@ -71,6 +71,18 @@ def test_without_checkpoints_benchmark_files_are(trained):
     assert found.checkpoint_bytes is None
 
 
+@pytest.mark.parametrize("stretch", [100.0, 1e-4])
+def test_checkpoints_times_that_cannot_be_the_jobs_are_not_used(trained, stretch):
+    """Touched ten hours later, or copied within a second: the benchmark files know better."""
+    for path in Path(".prehoc/checkpoints").rglob("depth_*.safetensors"):
+        start = 1_000_000_000.0
+        os.utime(path, (start, start + stretch * (path.stat().st_mtime - start)))
+    found = pilot.read(Path("results"), trained, ["tiny_modular"])["tiny_modular"]
+    assert found.step_from == "benchmark files, starts in them"
+    assert found.step_ms == pytest.approx(250 + 9 / (16 * 64) * 1000)
+    assert any("paused, or copied" in note for note in found.notes)
+
+
 def test_other_settings_are_not_measured_and_a_note_says_so(trained):
     change = {"tasks": {"tiny_modular": {"optimiser": {"batch_size": 64}}}}
     other = resolve(merge(trained.model_dump(mode="json"), change))

@@ -54,7 +54,11 @@ def read(results: Path, config: Config, names: list[str]) -> tuple[list[Prospect
         return [], [f"the pilot has no decisions yet, so nothing is said of c* and alpha: {error}"]
     found, notes = [], []
     for name in names:
-        one = _task(results, config, name, made)
+        one: Prospect | str | None
+        try:
+            one = _task(results, config, name, made)
+        except InputError as error:  # a table of the pilot that is broken
+            one = str(error)
         if isinstance(one, str):
             notes.append(f"{name}: {one}: nothing is said of its c* and alpha")
         elif one is not None:
