@@ -132,7 +132,7 @@ def test_source_digest_sees_every_byte(tmp_path, monkeypatch):
         ({"population": {"train_subset": {"n": 5000, "visible": False}}}, "exceeds data.train"),
         ({"population": {"weather": {"n": 3, "visible": True}}}, "population"),
         ({"outcome": {"metric": "loss", "target_label_noise": 0.1}}, "accuracy"),
-        ({"forks": {"depths": [999], "trunks": 3, "per_trunk": 2}}, "beyond the horizon"),
+        ({"forks": {"depths": [999], "trunks": 5, "per_trunk": 2}}, "beyond the horizon"),
         ({"runs": "many"}, "integer"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from prehoc.errors import InputError
 from prehoc.sandbox import Limits, available
 from prehoc.tasks import code_data
-from prehoc.tasks.code_data import COLUMNS, called_name, code_frame, human_eval
+from prehoc.tasks.code_data import COLUMNS, called_name, code_frame, code_rows, human_eval
 from prehoc.tasks.code_functions import TEMPLATES, function_of, functions
 from prehoc.tasks.code_judge import CodeJudge, assemble, continuation, whole
 
@@ -103,6 +103,21 @@ def test_judge_of_each_shape(row: dict[str, object]) -> None:
     ]
     assert judge([row] * 5, texts).tolist() == [True, True, False, False, False]
     assert judge([task] * 3, texts[:3]).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("test", ["", None, "assert True", "print(1)", "def other(c): pass", "assert ("])
+def test_tests_that_call_nothing_are_refused(test: str | None) -> None:
+    row = {"prompt": "def f():\n", "answer": "    return 1\n", "test": test, "entry_point": "f"}
+    with pytest.raises(InputError, match=r"row 0: test: "):
+        code_rows([row])
+
+
+def test_check_is_called_however_it_is_written() -> None:
+    row = {"prompt": "def f():\n", "answer": "    return 1\n", "entry_point": "f"}
+    made = code_rows([row | {"test": "def check (c):\n    assert c() == 1\n"}])[0]
+    assert CodeJudge()([made] * 2, ["    return 1", "    return 2"]).tolist() == [True, False]
+    with pytest.raises(InputError, match="no reference solution"):
+        code_rows([row | {"answer": " ", "test": "assert f() == 1"}])
 
 
 def test_texts_are_cut() -> None:

@@ -196,7 +196,7 @@ class Forks(Block):
     """Forks: `per_trunk` continuations of each of the first `trunks` runs, from each depth."""
 
     depths: Annotated[list[Count], Field(min_length=1)]
-    trunks: Annotated[int, Field(ge=2)]
+    trunks: Annotated[int, Field(ge=5)]  # fewer make no variance worth a table
     per_trunk: Annotated[int, Field(ge=2)]
 
 

@@ -19,7 +19,7 @@ class Sandbox(Block):
     wall_s: Annotated[float, Field(gt=0)] = Field(description="seconds on the clock")
     memory_mb: Annotated[int, Field(ge=64)] = Field(description="address space, MiB")
     scratch_mb: Annotated[int, Field(ge=1)] = Field(description="scratch folder, MiB")
-    open_files: Annotated[int, Field(ge=16)] = Field(description="files open at a time")
+    open_files: Annotated[int, Field(ge=16, le=4096)] = Field(description="files open at a time")
 
     def limits(self) -> dict[str, Any]:
         """The limits alone, as the fields of prehoc.sandbox.Limits."""

@@ -23,7 +23,8 @@ WIDE = 100  # columns beyond which a block is written one key a line
 
 def scalar(value: Any) -> str:
     """A value as YAML on one line."""
-    plain = not isinstance(value, str) or value.isprintable()
+    texts = [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, str)]
+    plain = all(text.isprintable() for text in texts)
     style = {"default_flow_style": True} if plain else {"default_flow_style": True, "default_style": '"'}
     text = yaml.safe_dump([value], allow_unicode=plain, width=1 << 20, **style)
     return str(text).strip()[1:-1]

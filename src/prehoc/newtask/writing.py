@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ from prehoc.newtask.block import (
 )
 from prehoc.newtask.guess import Guess, Measure
 from prehoc.newtask.look import Table, token_counts, tokeniser_file
-from prehoc.tasks.judges import final_number
 
 CHAT = 64  # tokens that a chat template may add
+
+_NUMBER = re.compile(r"[-+]?\$?[\d,]*\.?\d+%?\.?")
 
 
 def written(asked: Asked, found: Guess, frame: pd.DataFrame, table: Table, store: Path) -> Draft:
@@ -51,11 +53,9 @@ def written(asked: Asked, found: Guess, frame: pd.DataFrame, table: Table, store
 
 
 def judge_for(completions: list[str]) -> str:
-    """`number` where every completion has one and most end in it; else `exact`."""
-    if not all(final_number(text) is not None for text in completions):
-        return "exact"
-    ends = [("####" in t) or t.strip()[-1:].isdigit() for t in completions]
-    return "number" if np.mean(ends) > 0.9 else "exact"
+    """`number` where most completions are one, or end in one behind `####`; else `exact`."""
+    numbers = [_NUMBER.fullmatch(text.rpartition("####")[2].strip()) is not None for text in completions]
+    return "number" if np.mean(numbers) > 0.9 else "exact"
 
 
 def _generating(

@@ -161,7 +161,10 @@ def _told(error: BaseException) -> tuple[str, str]:
         text = f"{type(error).__name__}: {str(error)[:160]}"
     except BaseException:
         text = "an exception that cannot be shown"
-    number = getattr(error, "errno", None) if isinstance(error, OSError) else None
+    try:
+        number = error.errno if isinstance(error, OSError) else None
+    except BaseException:
+        number = None
     if isinstance(error, MemoryError) or number == errno.ENOMEM:
         return "memory", text
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
@@ -179,7 +182,8 @@ def main(stream: BinaryIO) -> None:
     out = os.dup(1)
 
     def say(*words: str) -> None:
-        os.write(out, ("\t".join(w.replace("\n", " ").replace("\t", " ") for w in words) + "\n").encode())
+        line = "\t".join(w.replace("\n", " ").replace("\t", " ") for w in words)
+        os.write(out, f"{line}\n".encode(errors="replace"))
 
     try:
         kept = os.dup(0)

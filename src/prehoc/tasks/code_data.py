@@ -48,6 +48,27 @@ def called_name(tests: Sequence[str]) -> str:
     raise InputError(f"test_list: no function is called in {list(tests)[:1]}; drop the row")
 
 
+def whole_test(test: str, entry: str) -> str:
+    """Tests of HumanEval's shape, with the call of `check` that theirs leave to the reader.
+
+    Raises InputError for tests that call nothing, which every program would pass.
+    """
+    try:
+        tree = ast.parse(test)
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"test: not Python: {test[:80]!r}; mend or drop the row") from error
+    names = [n.id for n in ast.walk(tree) if isinstance(n, ast.Name)]
+    names += [n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)]
+    defined = any(isinstance(n, ast.FunctionDef) and n.name == "check" for n in tree.body)
+    if defined and "check" not in names:
+        return f"{test}\ncheck({entry})\n"
+    if entry not in names:
+        raise InputError(
+            f"test: neither names {entry!r} nor defines check: {test[:60]!r}; any program would pass"
+        )
+    return test
+
+
 def one_task(row: Mapping[str, Any]) -> dict[str, str]:
     """A row of HumanEval, MBPP (full or sanitized) or of this project's own shape, in COLUMNS.
 
@@ -72,9 +93,8 @@ def one_task(row: Mapping[str, Any]) -> dict[str, str]:
             f"code task: no column {missing[0]!r}; rows need prompt, test and entry_point (HumanEval) or "
             "test_list (MBPP)"
         )
-    test, entry = str(row["test"]), str(row["entry_point"])
-    if "def check(" in test and f"check({entry})" not in test:
-        test += f"\ncheck({entry})\n"
+    entry = str(row["entry_point"])
+    test = whole_test("" if row["test"] is None else str(row["test"]), entry)
     return {
         "task_id": str(row.get("task_id", "")),
         "prompt": str(row["prompt"]),
@@ -92,7 +112,13 @@ def code_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     tasks: list[dict[str, Any]] = []
     for number, row in enumerate(rows):
         try:
-            tasks.append(dict(one_task(row)))
+            task = one_task(row)
+            if not task["answer"].strip() or task["answer"] == "None":
+                raise InputError(
+                    "code task: no reference solution, on which runs are trained; give it in the column "
+                    "answer, canonical_solution or code"
+                )
+            tasks.append(dict(task))
         except InputError as error:
             raise InputError(f"row {number}: {error}") from error
     return tasks

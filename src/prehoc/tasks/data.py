@@ -212,6 +212,12 @@ def _codes(
     column: pd.Series, known: list[str] | None, data: dict[str, Any]
 ) -> tuple[np.ndarray, list[str]]:
     """Labels as 0..C-1 [n], and the classes' names in that order: the data's own where it has one."""
+    odd = next((v for v in column if isinstance(v, list | dict | np.ndarray)), None)
+    if odd is not None:
+        raise InputError(
+            f"data.label: {data['name']} has {str(odd)[:40]!r}, a list or an object, as a label; name a "
+            "column of plain values"
+        )
     names = sorted(column.unique().tolist(), key=lambda v: (str(type(v)), v))
     if data["classes"] is not None and len(names) > data["classes"]:
         raise InputError(
