@@ -1,23 +1,9 @@
-# Forks start from the trunks' checkpoints, whose numbers are the stage's alone: a shard's file that is cut or
-# written anew re-runs no fork, so there is one name for all of them, whose age does not count.
-rule trunks:
-    input:
-        trunk_shards,
-    output:
-        touch("results/{task}/forks/trunks.done"),
-    wildcard_constraints:
-        task=one_of(REAL),
-    localrule: True
-    message:
-        "{wildcards.task}: the runs that are forked are trained"
-
-
 rule fork:
     input:
         config=stage_file("fork"),
         fetched=fetched,
         static="results/{task}/static.parquet",
-        trunks=ancient("results/{task}/forks/trunks.done"),
+        trunks=trunk_shards,
     output:
         forks="results/{task}/forks/depths_{depths}.parquet",
         engine="results/{task}/forks/engine_{depths}.json",

@@ -193,7 +193,7 @@ def fork(
 
     _threads(threads)
     from prehoc.training.engine import Engine
-    from prehoc.training.forks import fork as fork_runs
+    from prehoc.training.kept_forks import kept_or_forked
     from prehoc.training.lock import Times
 
     stage, times = read_stage(config), Times.parse(lock) if lock else None
@@ -201,7 +201,7 @@ def fork(
     with named_task(stage["task"]), ends_on_sigterm():
         count = stage["forks"]["trunks"] * stage["forks"]["per_trunk"]
         used = Engine(stage, setting, count, log.info, times)
-        records = [row for d in depth for row in fork_runs(stage, setting, d, log.info, used)]
+        records = [row for d in depth for row in kept_or_forked(stage, setting, d, log.info, used)]
     log.info(f"{stage['task']}: {used.cost()}")
     frame = pd.DataFrame(records, columns=["seed", "depth", "fork", "metric", "value"])
     frame.insert(0, "task", stage["task"])
