@@ -1,4 +1,4 @@
-"""Forks that were made once are kept beside their trunks' checkpoints, a depth a file, and not trained again.
+"""Forks that were made are kept beside their trunks' checkpoints, a depth a file, and not trained again.
 
 Another cut of shards or fork jobs, or a job that was killed after some of its depths, then costs reading.
 """
