@@ -6,6 +6,7 @@ Another cut of shards or fork jobs, or a job that was killed after some of its d
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,10 @@ def kept_or_forked(
     path = path_of(config, setting, depth)
     try:
         known = json.loads(path.read_text())
-        records = [(int(s), int(d), int(k), str(m), float(v)) for s, d, k, m, v in known["records"]]
+        records = [
+            (int(s), int(d), int(k), str(m), math.nan if v is None else float(v))
+            for s, d, k, m, v in known["records"]
+        ]
         engine.widths |= {int(width) for width in known["widths"]}
     except (OSError, ValueError, TypeError, KeyError):  # not there, or not whole
         pass
@@ -44,5 +48,6 @@ def kept_or_forked(
         report(f"{config['task']}: {len(records)} values of forks from depth {depth} are in the store")
         return records
     records = fork(config, setting, depth, report, engine)
-    write_json({"records": records, "widths": sorted(engine.widths)}, path)
+    plain = [(*row, None if math.isnan(v) else v) for *row, v in records]  # a failed fork has no number
+    write_json({"records": plain, "widths": sorted(engine.widths)}, path)
     return records
