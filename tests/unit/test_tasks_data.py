@@ -360,3 +360,13 @@ def test_a_foreign_file_in_the_store_is_made_anew(stage, left):
     else:
         kept.write_bytes(b"")
     assert torch.equal(encode(config, None).tensors["features"], whole)
+
+
+@pytest.mark.parametrize(
+    ("key", "row"), [("label", '{"text": "a", "label": {"x": 1}}'), ("text", '{"text": ["a"], "label": 1}')]
+)
+def test_cells_that_are_lists_or_objects_are_refused(tmp_path, key, row):
+    path = tmp_path / "d.jsonl"
+    path.write_text('{"text": "b", "label": 0}\n' * 5 + f"{row}\n" * 5)
+    with pytest.raises(InputError, match=rf"data\.{key}: .*a list or an object"):
+        data_module.load_rows(block(name=str(path)))

@@ -184,6 +184,8 @@ def load_rows(data: dict[str, Any]) -> tuple[Rows, np.ndarray]:
     frame = frame.dropna(subset=[*text, data["label"]]).reset_index(drop=True)
     if frame.empty:
         raise InputError(f"data.name: {data['name']} holds no rows with text and label; give data")
+    for column in text:
+        _plain(frame[column], "text", data)
     columns = [frame[c].astype(str).tolist() for c in text]
     texts: Any = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
     split = frame["__split__"].to_numpy(str) if "__split__" in frame else np.full(len(frame), "")
@@ -208,16 +210,21 @@ def _numbers(column: pd.Series, data: dict[str, Any]) -> np.ndarray:
     return values
 
 
+def _plain(column: pd.Series, key: str, data: dict[str, Any]) -> None:
+    """Raise InputError for a cell that is a list or an object, and no text, number or name."""
+    odd = next((v for v in column if isinstance(v, list | dict | np.ndarray)), None)
+    if odd is not None:
+        raise InputError(
+            f"data.{key}: {data['name']} has {str(odd)[:40]!r} in it, a list or an object; name a "
+            "column of plain values"
+        )
+
+
 def _codes(
     column: pd.Series, known: list[str] | None, data: dict[str, Any]
 ) -> tuple[np.ndarray, list[str]]:
     """Labels as 0..C-1 [n], and the classes' names in that order: the data's own where it has one."""
-    odd = next((v for v in column if isinstance(v, list | dict | np.ndarray)), None)
-    if odd is not None:
-        raise InputError(
-            f"data.label: {data['name']} has {str(odd)[:40]!r}, a list or an object, as a label; name a "
-            "column of plain values"
-        )
+    _plain(column, "label", data)
     names = sorted(column.unique().tolist(), key=lambda v: (str(type(v)), v))
     if data["classes"] is not None and len(names) > data["classes"]:
         raise InputError(
