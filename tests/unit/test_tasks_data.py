@@ -365,7 +365,7 @@ def test_a_foreign_file_in_the_store_is_made_anew(stage, left):
 @pytest.mark.parametrize(
     ("key", "row"), [("label", '{"text": "a", "label": {"x": 1}}'), ("text", '{"text": ["a"], "label": 1}')]
 )
-def test_cells_that_are_lists_or_objects_are_refused(tmp_path, key, row):
+def test_cells_that_are_lists_or_objects_are_refused(block, tmp_path, key, row):
     path = tmp_path / "d.jsonl"
     path.write_text('{"text": "b", "label": 0}\n' * 5 + f"{row}\n" * 5)
     with pytest.raises(InputError, match=rf"data\.{key}: .*a list or an object"):
