@@ -39,10 +39,11 @@ class Level:
 
 @functools.cache
 def _stdlib() -> list[str]:
-    """Folders of the interpreter and its standard library."""
-    paths = {str(Path(sys.base_prefix).resolve())}
-    paths |= {str(Path(sysconfig.get_path(key)).resolve()) for key in ("stdlib", "platstdlib")}
-    return sorted(paths)
+    """Folders of the interpreter and its standard library; nothing of a virtual environment."""
+    base = Path(sys.base_prefix).resolve()
+    own = Path(sys.prefix).resolve()
+    paths = {base, *(Path(sysconfig.get_path(key)).resolve() for key in ("stdlib", "platstdlib"))}
+    return sorted(str(path) for path in paths if own == base or not path.is_relative_to(own))
 
 
 @functools.cache
