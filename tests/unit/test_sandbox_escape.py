@@ -355,12 +355,12 @@ def boots() -> set[str]:
                 line = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if b"exec(marshal.load(sys.stdin.buffer))" in line and not testing(entry.name):
+            if b"exec(marshal.load(sys.stdin.buffer))" in line and not under_test(entry.name):
                 found.add(entry.name)
     return found
 
 
-def testing(number: str) -> bool:
+def under_test(number: str) -> bool:
     """Whether a process descends from this one's parent or from a test process beside this one."""
     own = {str(os.getpid()), str(os.getppid())}
     while number not in ("0", "1"):

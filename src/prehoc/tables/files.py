@@ -15,10 +15,11 @@ import pandas as pd
 import pandera.pandas as pa
 
 from prehoc.errors import InputError, disk_full
+from prehoc.tables.decisions import DECISIONS
 from prehoc.tables.exact import EXACT
 from prehoc.tables.results import RESULTS
 
-SCHEMAS: dict[str, pa.DataFrameSchema] = RESULTS | EXACT
+SCHEMAS: dict[str, pa.DataFrameSchema] = RESULTS | DECISIONS | EXACT
 
 
 def check(name: str, frame: pd.DataFrame, source: str | Path = "") -> pd.DataFrame:
