@@ -170,7 +170,7 @@ def test_a_failure_survives_a_resume(family, factor, advances):
     assert any(bad for r in whole.values() for *_, bad in r)
     assert {path: path.read_bytes() for path in files_of(config, "a")} == kept
     state = checkpoint.load(list(kept)[-1])
-    assert set(state) == {"values", "m", "v", "failed_at", "val", "target"}
+    assert set(state) == {"values", "m", "v", "failed_at", "sums", "val", "target"}
     assert ((state["failed_at"] >= 0).tolist()) == [r[-1][-1] for r in whole.values()]
 
 

@@ -3,6 +3,7 @@ rule collect:
         runs=shard_files("runs"),
         draws=shard_files("draws"),
         outputs=shard_files("outputs"),
+        signals=shard_files("signals"),
         forks=fork_files("depths"),
         train_engines=shard_files("engine", "json"),
         fork_engines=fork_files("engine", "json"),
@@ -11,6 +12,7 @@ rule collect:
         draws="results/{task}/draws.parquet",
         forks="results/{task}/forks.parquet",
         outputs="results/{task}/outputs.parquet",
+        signals="results/{task}/signals.parquet",
         engine="results/{task}/engine.json",
     log:
         "results/logs/collect/{task}.log",
@@ -24,7 +26,7 @@ rule collect:
         source=source_digest("collect"),
         parts=lambda wildcards, input: [
             f"--{kind}-part {path}"
-            for kind in ("runs", "draws", "forks", "outputs")
+            for kind in ("runs", "draws", "forks", "outputs", "signals")
             for path in input[kind]
         ]
         + [
@@ -33,7 +35,8 @@ rule collect:
             for path in input[f"{kind}_engines"]
         ],
     message:
-        "{wildcards.task}: collect runs, forks and outputs"
+        "{wildcards.task}: collect runs, forks, outputs and signals"
     shell:
         "prehoc --log {log} collect --runs {output.runs} --draws {output.draws}"
-        " --forks {output.forks} --outputs {output.outputs} --engine {output.engine} {params.parts}"
+        " --forks {output.forks} --outputs {output.outputs} --signals {output.signals}"
+        " --engine {output.engine} {params.parts}"

@@ -48,6 +48,7 @@ rule train:
         runs="results/{task}/shards/runs_{first}-{end}.parquet",
         draws="results/{task}/shards/draws_{first}-{end}.parquet",
         outputs="results/{task}/shards/outputs_{first}-{end}.parquet",
+        signals="results/{task}/shards/signals_{first}-{end}.parquet",
         engine="results/{task}/shards/engine_{first}-{end}.json",
     log:
         "results/logs/train/{task}_{first}-{end}.log",
@@ -75,8 +76,8 @@ rule train:
     shell:
         "prehoc --log {log} train --config {input.config} --first {params.first}"
         " --end {params.end} --runs {output.runs} --draws {output.draws} --outputs {output.outputs}"
-        " --engine {output.engine} --device {resources.device} --threads {threads}"
-        " --lock {resources.lock} {params.fetched}"
+        " --signals {output.signals} --engine {output.engine} --device {resources.device}"
+        " --threads {threads} --lock {resources.lock} {params.fetched}"
 
 
 rule simulate:

@@ -27,16 +27,20 @@ def collect(
     forks_part: Annotated[list[Path] | None, typer.Option(help="a forks table; repeat for more")] = None,
     outputs: Annotated[Path | None, typer.Option(help="outputs table to write")] = None,
     outputs_part: Annotated[list[Path] | None, typer.Option(help="a shard's outputs; repeat")] = None,
+    signals: Annotated[Path | None, typer.Option(help="signals table to write")] = None,
+    signals_part: Annotated[list[Path] | None, typer.Option(help="a shard's signals; repeat")] = None,
     engine: Annotated[Path | None, typer.Option(help="JSON to write: what computed the runs")] = None,
     train_engine: Annotated[list[Path] | None, typer.Option(help="a shard's JSON; repeat")] = None,
     fork_engine: Annotated[list[Path] | None, typer.Option(help="a fork job's JSON; repeat")] = None,
 ) -> None:
-    """Join a task's shards and forks into its runs, draws, forks and outputs tables, ordered by key."""
+    """Join a task's shards and forks into its tables of runs, draws, forks, outputs and signals, by key."""
     join("runs", runs, runs_part, ordered=True)
     join("draws", draws, draws_part, ordered=True)
     join("forks", forks, forks_part, ordered=True)
     if outputs is not None:
         join("outputs", outputs, outputs_part, ordered=True)
+    if signals is not None:
+        join("signals", signals, signals_part, ordered=True)
     if engine is not None:
         from prehoc.provenance import counted
         from prehoc.tables import write_json

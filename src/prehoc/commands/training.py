@@ -111,6 +111,7 @@ def train(
     runs: Annotated[Path, typer.Option(help="runs table to write")],
     draws: Annotated[Path, typer.Option(help="draws table to write")],
     outputs: Annotated[Path, typer.Option(help="outputs table to write; empty where none are recorded")],
+    signals: Annotated[Path | None, typer.Option(help="signals table to write")] = None,
     engine: EngineFile = None,
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1)] = 1,
@@ -128,19 +129,24 @@ def train(
     from prehoc.training.lock import Times
     from prehoc.training.loop import train as train_runs
     from prehoc.training.outputs import Part, outputs_frame
+    from prehoc.training.signals import Part as Noted
+    from prehoc.training.signals import signals_frame
 
     stage, times = read_stage(config), Times.parse(lock) if lock else None
     said: list[Part] = []
+    noted: list[Noted] = []
     setting = _setting(stage, device, fetched)
     with named_task(stage["task"]), ends_on_sigterm():
         used = Engine(stage, setting, end - first, log.info, times)
-        records, drawn = train_runs(stage, setting, range(first, end), log.info, said, used)
+        records, drawn = train_runs(stage, setting, range(first, end), log.info, said, used, noted)
     log.info(f"{stage['task']}: {used.cost()}")
     columns = ["seed", "depth", "split", "metric", "value", "failure"]
     frame = pd.DataFrame(records, columns=columns)
     frame.insert(0, "task", stage["task"])
     tables.write("draws", draws_frame(stage, drawn), draws)
     tables.write("outputs", outputs_frame(stage["task"], said), outputs)
+    if signals is not None:
+        tables.write("signals", signals_frame(stage["task"], noted), signals)
     tables.write("runs", frame, runs)
     if engine is not None:
         tables.write_json(used.record(), engine)

@@ -128,6 +128,7 @@ class Robustness(Block):
             "depths": list(self.depths),
             "horizon": self.horizon,
             "forks": None,
+            "signals": None,
             "crossed": [],
         }
 

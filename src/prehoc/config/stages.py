@@ -39,6 +39,7 @@ def stage_config(config: Config, task: str, stage: str) -> dict[str, Any]:
         keep = ("kind", "model", "data", "arithmetic", "method", "precision")
     elif stage == "train":
         identity["outputs"] = _outputs(block, "examples")
+        identity["signals"] = _signals(block)
         keep = (*TRAINING_KEYS, "depths", "horizon", "outcome")
     elif stage == "fork":
         keep = (*TRAINING_KEYS, "depths", "horizon", "outcome", "forks")
@@ -88,6 +89,15 @@ def _outputs(block: Mapping[str, Any], key: str) -> dict[str, Any] | None:
         return None
     source = block["arithmetic"] or block["data"]
     return {key: min(kept[key], source["val"])}
+
+
+def _signals(block: Mapping[str, Any]) -> dict[str, int] | None:
+    """A task's block `signals` as training takes it; None where none are noted, as of a crossed task."""
+    kept = block["signals"]
+    if kept is None or block["crossed"]:
+        return None
+    source = block["arithmetic"] or block["data"]
+    return {**kept, "curvature_examples": min(kept["curvature_examples"], source["val"])}
 
 
 def benchmark_config(config: Config, benchmark: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from prehoc.config.blocks import (
 from prehoc.config.depths import DEPTHS, geometric
 from prehoc.config.generation import Generation
 from prehoc.config.metrics import measured
+from prehoc.config.signals import Signals
 
 MIN_RUNS = 5  # fewer make no variance worth a table
 MIN_BLOCKS = 5  # of a crossed design, for the same reason
@@ -68,6 +69,7 @@ class Task(Block):
     ]
     outcome: Outcome
     outputs: Outputs | None = Field(description="null: none; a crossed task records none")
+    signals: Signals | None = Field(description="null: none; a crossed task notes none")
     forks: Forks | None
     resources: Resources = Field(description="what its jobs ask of a cluster; makes no result stale")
     crossed: Annotated[
@@ -158,6 +160,8 @@ class Task(Block):
         self._check_metric()
         if self.outputs is not None:
             self._check_outputs(self.outputs)
+        if self.signals is not None and self.kind == "synthetic":
+            raise ValueError("a synthetic task is not trained and has no signals; set signals: null")
         if self.crossed:
             self._check_crossed()
         if self.arithmetic is not None:

@@ -230,7 +230,8 @@ def _tables(results: Path, config: Config, name: str, found: Measured) -> None:
         if not _like(begun(results, name, "train", path), config, name):
             continue
         others = [
-            path.with_name(path.name.replace("runs_", f"{kind}_", 1)) for kind in ("draws", "outputs")
+            path.with_name(path.name.replace("runs_", f"{kind}_", 1))
+            for kind in ("draws", "outputs", "signals")
         ]
         size += sum(file.stat().st_size for file in [path, *others] if file.exists())
         runs += end - first

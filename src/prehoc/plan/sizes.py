@@ -36,14 +36,19 @@ def trained(task: Task) -> int:
 
 
 def checkpoint_bytes(task: Task) -> float:
-    """Bytes of a run's checkpoint at one depth: weights, the optimiser's moments, recorded outputs."""
+    """Bytes of a run's checkpoint at one depth: weights, the optimiser's moments, outputs, signals."""
     moments = 0
     if task.optimiser is not None:
         moments = MOMENTS[task.optimiser.name]
         if task.optimiser.name == "sgd" and not task.optimiser.momentum:
             moments = 0
     said = task.outputs.examples if task.outputs and not task.crossed else 0
-    return float(FLOAT * (trained(task) * (1 + moments) + said))
+    return float(FLOAT * (trained(task) * (1 + moments) + said) + 2 * FLOAT * noted(task))
+
+
+def noted(task: Task) -> int:
+    """Signals of one run at a depth: five, and the projections; none of a crossed task."""
+    return 5 + task.signals.projections if task.signals and not task.crossed else 0
 
 
 def checkpoint_depths(task: Task) -> int:
@@ -57,10 +62,10 @@ def fork_only_depths(task: Task) -> int:
 
 
 def table_bytes(task: Task) -> float:
-    """Bytes of a run's rows in the tables: two metrics a depth, R and its halves, recorded outputs."""
+    """Bytes of a run's rows in the tables: two metrics a depth, R and its halves, outputs, signals."""
     depths = checkpoint_depths(task)
     said = task.outputs.examples if task.outputs and not task.crossed else 0
-    return float(ROW * (2 * depths + 8) + FLOAT * said * depths)
+    return float(ROW * (2 * depths + 8) + FLOAT * (said + noted(task)) * depths)
 
 
 def encoding_bytes(task: Task) -> float:

@@ -42,9 +42,10 @@ class Encoding:
     meta: dict[str, Any]
 
     def rows(self, split: str) -> tuple[int, int]:
-        """First row and end of a split in the tensors."""
-        first, end = self.meta["splits"][split]
-        return int(first), int(end)
+        """First row and end of a split in the tensors; of `val:64` those of its first 64 examples."""
+        name, _, most = split.partition(":")
+        first, end = (int(n) for n in self.meta["splits"][name])
+        return first, min(end, first + int(most)) if most else end
 
 
 def cut_of(method: dict[str, Any], settings: dict[str, Any]) -> str:

@@ -101,6 +101,10 @@ class Classifier:
         labels = self.encoding.tensors["labels"][first:end].to(self.machine.device)
         return answers(self.logits(theta, split), labels)
 
+    def probe(self, theta: Theta, examples: int) -> torch.Tensor:
+        """Losses [S, examples] of the first validation examples."""
+        return self.readings(theta, f"val:{examples}")[:, 1]
+
     def evaluate(self, theta: Theta, split: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Score (0 or 1; 0 for numbers) and loss [S, n] of a split."""
         made = self.readings(theta, split)

@@ -41,6 +41,9 @@ class Problem(Protocol):
     is called in tables (`accuracy` without it; None where there is none). A problem with metrics that are
     no means has `readings(theta, split)`: score, loss and prediction [S, 3, n], and `truth(split)`.
 
+    `probe(theta, examples)`, where there is one, gives losses [S, examples] of the first validation
+    examples, for the curvature that signals note.
+
     `theta` maps a parameter's name to a tensor [S, *shape]; rows are row numbers within a split. A problem
     whose tensors change their shapes from step to step says so by an attribute `static_shapes = False`.
     """

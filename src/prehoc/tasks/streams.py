@@ -19,6 +19,7 @@ STREAMS = {
     "target_domain": 8,
     "decoding": 9,
     "data_split": 10,
+    "projection": 11,
 }
 # What a task may cross (`crossed`), and the streams that each moves together.
 CROSSED = {

@@ -17,6 +17,7 @@ from prehoc.training.optimisers import RULES, Layout, Rule
 warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")
 
 
+SUMS = 4  # of a run's losses and gradient norms over all steps, and both of step 0
 LOST = 1e6  # nats: no cross-entropy of a run that is not lost comes near it
 
 
@@ -37,6 +38,7 @@ class Bank:
         self.gradient = torch.zeros(runs, self.layout.size, device=device)
         self.rule: Rule = RULES[optimiser["name"]](self.layout, runs, optimiser, device)
         self.failed_at = torch.full((runs,), -1, dtype=torch.int64, device=device)
+        self.sums = torch.zeros(runs, SUMS, dtype=torch.float64, device=device)
         self.places = list(self.layout.views(self.gradient))  # where each parameter's gradient lies
         self.recorded: Any = None  # its step as a CUDA graph (graphs.py)
         self.theta: Theta = {
@@ -52,12 +54,17 @@ class Bank:
 
     def state(self) -> dict[str, torch.Tensor]:
         """All that a run is, by name, rows first."""
-        return {"values": self.values, "failed_at": self.failed_at, **self.rule.state}
+        plain = {"values": self.values, "failed_at": self.failed_at, "sums": self.sums}
+        return plain | self.rule.state
 
     def load(self, state: dict[str, torch.Tensor], rows: list[int] | None = None) -> None:
         """Take rows `rows` (all, if None) of a state; rows may repeat, as forks do."""
         for name, mine in self.state().items():
             mine.copy_(state[name] if rows is None else state[name][rows])
+
+    def note_first(self) -> None:
+        """Keep loss and gradient norm of step 0, right after it; NaN for a run that failed there."""
+        self.sums[:, 2:] = self.sums[:, :2].masked_fill((self.failed_at >= 0)[:, None], torch.nan)
 
     def numbers(self, step: int) -> torch.Tensor:
         """What the update needs to know of a step, on the device."""
@@ -85,11 +92,14 @@ class Bank:
             broken = ~sound & (self.failed_at < 0)
             self.failed_at.copy_(torch.where(broken, step, self.failed_at))
             frozen = self.failed_at >= 0
+            noted = torch.stack([losses, norm], 1)
             # On a CPU one look is cheaper than a pass over the gradient; a GPU would have to be waited for.
             if self.device.type != "cpu" or bool(frozen.any()):
                 self.gradient.masked_fill_(frozen[:, None], 0.0)
                 lr = lr.masked_fill(frozen, 0.0)
                 norm = norm.masked_fill(frozen, 0.0)
+                noted.masked_fill_(frozen[:, None], 0.0)
+            self.sums[:, :2].add_(noted)
             if self.clip is not None:
                 self.gradient.mul_((self.clip / (norm + 1e-6)).clamp_(max=1.0)[:, None])
             self.rule.update(self.values, self.gradient, lr, numbers)

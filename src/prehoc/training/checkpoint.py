@@ -23,10 +23,11 @@ from prehoc.config import TRAINING_KEYS, digest, source_digest
 from prehoc.tables import atomic, write_json
 from prehoc.tasks import hub
 from prehoc.tasks.machine import CPU, Machine
+from prehoc.training.bank import SUMS
 from prehoc.training.places import ABOUT, BrokenError, banks, header, path_of
 from prehoc.training.schedule import spans_horizon
 
-MEASURED = ("val", "outputs", "target")  # what stands beside a bank's state
+MEASURED = ("val", "outputs", "signals", "start", "target")  # what stands beside a bank's state
 State = dict[str, torch.Tensor]
 
 
@@ -134,6 +135,8 @@ def load(
         raise BrokenError(" ".join(str(error).split())[:120]) from None
     if known is not None and known != checksums(state):
         raise BrokenError("its bytes do not match their checksums")
+    if "values" in state and "sums" not in state:  # as older versions wrote
+        state["sums"] = torch.full((len(state["values"]), SUMS), torch.nan, dtype=torch.float64)
     for name in {"values", "failed_at"} if like is None else like:
         if name not in state:
             raise BrokenError(f"it holds no {name!r}")

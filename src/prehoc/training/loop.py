@@ -15,7 +15,7 @@ import torch
 
 from prehoc.tasks.population import Draw
 from prehoc.tasks.problem import DropoutKey
-from prehoc.training import checkpoint, graphs, outputs, plan
+from prehoc.training import checkpoint, graphs, outputs, plan, signals
 from prehoc.training.allocation import give_back
 from prehoc.training.bank import Bank
 from prehoc.training.engine import Engine, Report
@@ -56,9 +56,11 @@ def advance(
         lr = rates * step_size(config["optimiser"], step, config["horizon"])
         if recorded is not None:
             recorded(graphs.inputs(now, given, weights_t, keys, lr, step, bank))
-            continue
-        losses = setting.problem.losses(bank.theta, now, given, DropoutKey(keys, step))
-        bank.step((losses * weights_t).sum(1), lr, step)
+        else:
+            losses = setting.problem.losses(bank.theta, now, given, DropoutKey(keys, step))
+            bank.step((losses * weights_t).sum(1), lr, step)
+        if step == 0:
+            bank.note_first()
 
 
 def measure(
@@ -90,12 +92,13 @@ def train(
     report: Report,
     said: list[outputs.Part] | None = None,
     engine: Engine | None = None,
+    noted: list[signals.Part] | None = None,
 ) -> tuple[list[Record], list[Draw]]:
     """Train runs `seeds` through all depths.
 
     Returns records (seed, depth, split, metric, value, failure) and the runs' draws; what the runs
-    say of the probe examples, where the task records it, is put into `said`. Depths whose checkpoint
-    is in the store are not trained again.
+    say of the probe examples, where the task records it, is put into `said`, and their signals into
+    `noted`. Depths whose checkpoint is in the store are not trained again.
     """
     draws = plan.drawn(config, setting, seeds)
     engine = engine or Engine(config, setting, len(draws), report)
@@ -104,24 +107,28 @@ def train(
     records: list[Record] = []
     done, begun = 0, time.monotonic()
 
-    def work(part: list[Draw], width: int) -> tuple[list[Record], list[outputs.Part]]:
+    def work(part: list[Draw], width: int) -> tuple[list[Record], list[outputs.Part], list[signals.Part]]:
         group = Group.filled(part, width)
         bank = Bank(setting.problem.parameters, width, config["optimiser"], setting.machine.device)
         made: list[Record] = []
         told: list[outputs.Part] = []
+        seen: list[signals.Part] = []
         with Hold(base, group.seeds, engine.times, engine.report, config["task"]) as hold:
             for depth, measured in reach(config, setting, bank, group, hold, plan.depths(config), True):
                 now = records_of(config, setting, bank, group, depth, measured)
                 made += now
+                failed = {r[0] for r in now if r[5]}
+                seen += signals.parts(config, setting.problem, group.seeds, depth, measured, failed)
                 if outputs.examples_of(config):
-                    failed = {r[0] for r in now if r[5]}
                     told.append(outputs.part(config, group.seeds, depth, measured["outputs"], failed))
-        return made, told
+        return made, told, seen
 
-    for part, (made, told) in engine.share(draws, plan.cut_runs, work):
+    for part, (made, told, seen) in engine.share(draws, plan.cut_runs, work):
         records += made
         if said is not None:
             said += told
+        if noted is not None:
+            noted += seen
         done += len(part)
         spent = time.monotonic() - begun
         report(
@@ -145,45 +152,55 @@ def reach(
     `hold`'s locks are taken before anything is trained or measured, and not at all where nothing is.
     Yields the depth and, where `measuring`, each run's metrics on the validation split ([S, K] in the
     order of records.metrics_of), the losses of the first of its examples ([S, E], where the task records
-    outputs) and, at the horizon, its answers to each target example ([S, 2 or 3, n]).
+    outputs), what signals.parts takes (where it notes them) and, at the horizon, its answers to each
+    target example ([S, 2 or 3, n]).
     """
     for i, draw in enumerate(group.draws):
         bank.initialise(i, config["seed"], config["task"], draw.seed, config["crossed"])
-    at = 0
+    at, noting = 0, measuring and signals.asked(config) is not None
+    trace = signals.Trace(config, setting.problem, bank, group.real) if noting else None
     filled = [min(i, group.real - 1) for i in range(len(group.draws))]
     for depth in depths:
-        state, kept, missing = _kept(config, bank, group, hold, depth, measuring)
+        state, kept, missing = _kept(config, bank, group, hold, at, depth, measuring)
         if (state is None or missing) and hold.take():  # what another writer finished meanwhile is there
-            state, kept, missing = _kept(config, bank, group, hold, depth, measuring)
+            state, kept, missing = _kept(config, bank, group, hold, at, depth, measuring)
+        keys = plan.decoding_keys(config, group) if missing else None
+        if noting and missing and at == 0 and "start" not in kept:
+            told = answers(setting, bank, "val", keys)[: group.real]
+            kept["start"] = val_metrics(setting.problem, told)
         if state is None:
             advance(config, setting, bank, group, at, depth)
         else:
             bank.load(state, filled)
-        keys = plan.decoding_keys(config, group) if missing else None
         for split in missing:
             told = answers(setting, bank, split, keys)[: group.real]
             kept[split] = val_metrics(setting.problem, told) if split == "val" else told
             if split == "val" and outputs.examples_of(config):
                 kept["outputs"] = told[:, 1, : outputs.examples_of(config)]
+            if split == "val" and trace is not None:
+                kept["signals"] = trace.look(told[:, 1])
         if state is None or missing:
             path = path_of(hold.base, group.seeds, depth)
             checkpoint.save(path, {**bank.state(), **kept}, group.seeds, depth)
+        if trace is not None:
+            kept |= trace.passed(depth)
         at = depth
         give_back()
         yield depth, kept
 
 
 def _kept(
-    config: dict[str, Any], bank: Bank, group: Group, hold: Hold, depth: int, measuring: bool
+    config: dict[str, Any], bank: Bank, group: Group, hold: Hold, before: int, depth: int, measuring: bool
 ) -> tuple[checkpoint.State | None, checkpoint.State, list[str]]:
     """What the store has of a bank at a depth: its state, what was measured, and which splits were not."""
     aside = hold.report if hold.held else None
     state = checkpoint.find(hold.base, group.seeds, depth, bank.state(), aside)
+    if state is not None and measuring and signals.asked(config) and signals.unsummed(state):
+        state = None  # trained again from the depth before
     kept = {k: v for k, v in (state or {}).items() if k in checkpoint.MEASURED}
     wanted = [("val", True), ("target", depth == config["horizon"])] if measuring else []
+    short = outputs.lacking(config, kept) or signals.lacking(config, kept, before) if measuring else False
     missing = [
-        split
-        for split, needed in wanted
-        if needed and (split not in kept or (split == "val" and outputs.lacking(config, kept)))
+        split for split, needed in wanted if needed and (split not in kept or (split == "val" and short))
     ]
     return state, kept, missing
