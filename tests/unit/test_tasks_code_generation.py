@@ -114,7 +114,7 @@ def test_rows_that_are_no_code_task_are_named(config, tmp_path):
     path = tmp_path / "other.csv"
     path.write_text("prompt,answer\n" + "a,b\n" * 60)
     config["data"]["name"] = str(path)
-    with pytest.raises(InputError, match="row 0: code task: no column 'test'"):
+    with pytest.raises(InputError, match="row 1: code task: no column 'test'"):
         TextGeneration(config)
 
 

@@ -63,6 +63,8 @@ def guess(table: Table, texts: list[str], label: str | None, kind: str | None) -
         raise InputError(f"--label: {label!r} is a text column too; name the label's")
     if len(texts) > 2:
         raise InputError("--text: give it once, or twice for a pair task")
+    if len(set(texts)) < len(texts):
+        raise InputError(f"--text: {texts[0]!r} stands there twice; a pair task has two columns")
     reasons: list[str] = []
     if not texts and label is None and kind in (None, "text_generation"):
         names = _known_pair(table, COMPLETIONS)

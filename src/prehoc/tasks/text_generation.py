@@ -65,7 +65,8 @@ class TextGeneration:
         )
         check = getattr(self.judge, "check", None)
         if check is not None:
-            check([e.row for split in self.examples.values() for e in split])
+            every = sorted((e for split in self.examples.values() for e in split), key=lambda e: e.number)
+            check([e.row for e in every], [e.number for e in every])
         self.base_parameters = sum(p.numel() for p in model.parameters())
         linearise(model)
         settle(model, machine)
