@@ -6,6 +6,7 @@ Runs before any job, from the Snakefile and `prehoc check`; without torch or pan
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
 import sysconfig
 from collections.abc import Iterator, Mapping
@@ -45,6 +46,9 @@ def preflight(config: Config) -> None:
         task = config.tasks[name]
         if task.model is not None and task.kind != "synthetic":
             _model(f"tasks.{name}.model.name", task.model.name)
+            if task.kind in ("text_generation", "causal_arithmetic"):
+                new = task.generation.max_new_tokens if task.generation else 0
+                _writes(f"tasks.{name}.model.name", task.model.name, new)
         if task.kind == "text_classification":
             _data(f"tasks.{name}.data", task)
         if task.kind == "text_generation":
@@ -96,6 +100,36 @@ def _model(key: str, name: str) -> None:
     ):
         if not any(folder.glob(pattern)):
             raise InputError(f"{key}: {name} holds no {pattern}; {remedy}")
+
+
+def _places(key: str, name: str, places: object, new: int) -> None:
+    """Refuse to write more tokens than the model has places, whatever the prompt."""
+    if isinstance(places, int) and new >= places:
+        task = key.removesuffix(".model.name")
+        raise InputError(
+            f"{task}.generation.max_new_tokens: {new}, and {name} has places for {places} tokens, the "
+            "prompt's among them; lower it"
+        )
+
+
+def _writes(key: str, name: str, new: int) -> None:
+    """Refuse an encoder where texts are to be written; of the Hub's models the prepare job does."""
+    from prehoc.newtask.adapt import ENCODERS
+
+    kind, places = ("bert" if name.startswith("packaged:minilm") else None), None
+    try:
+        if is_path(name):
+            settings = json.loads((Path(name) / "config.json").read_text(encoding="utf-8"))
+            kind = None if settings.get("is_decoder") else str(settings.get("model_type"))
+            places = settings.get("max_position_embeddings")
+    except (OSError, ValueError, AttributeError):
+        return  # the prepare job says what is wrong with it
+    if kind in ENCODERS:
+        raise InputError(
+            f"{key}: {name} is an encoder ({kind}) and writes no text; name a causal language model, as "
+            "packaged:smollm2"
+        )
+    _places(key, name, places, new)
 
 
 def _rows(key: str, path: Path) -> Iterator[Mapping[str, Any]]:

@@ -70,6 +70,7 @@ def guess(table: Table, texts: list[str], label: str | None, kind: str | None) -
         names = _known_pair(table, COMPLETIONS)
         if names and (kind == "text_generation" or _no_classes(table, names)):
             reasons.append(f"columns {names[0]!r} and {names[1]!r} by their names")
+            _fits(table, table.columns[names[1]], "text_generation")
             return Guess("text_generation", [names[0]], names[1], reasons)
     if not texts:
         texts = _texts(table, label, kind)
@@ -172,7 +173,8 @@ def _fits(table: Table, column: Column, kind: str) -> None:
     rows = len(table.frame) - column.missing
     if column.distinct < 2:
         value = "nothing" if not column.distinct else repr(str(table.frame[column.name].dropna().iloc[0]))
-        raise InputError(f"--label: {column.name!r} holds {value} alone; two labels are needed")
+        what = "texts to be written" if kind == "text_generation" else "labels"
+        raise InputError(f"--label: {column.name!r} holds {value} alone; two {what} are needed")
     if kind == "regression" and not column.number:
         raise InputError(f"--kind regression: {column.name!r} holds texts; name a column of numbers")
     if kind == "classification" and column.distinct > max(2, rows // 2):
