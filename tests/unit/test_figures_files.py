@@ -182,6 +182,22 @@ def test_c_star_is_a_share_of_the_horizon_by_the_recommended_rule():
     assert (joined["note"] == joined["corner"]).all()
 
 
+@pytest.mark.parametrize(
+    ("beside", "unit"),
+    [
+        ("accuracy", "loss (nats)"),
+        ("pearson", "loss (label squared)"),
+        ("exact_match", "loss (nats a token)"),
+    ],
+)
+def test_a_loss_has_the_unit_of_what_it_is_of(beside, unit):
+    rows = [("t", s, d, split, m, 0.1 * s + d, False) for s in range(5) for m in (beside, "loss")
+            for split, d in (("val", 1), ("val", 2), ("target", 4))]  # fmt: skip
+    runs = pd.DataFrame(rows, columns=["task", "seed", "depth", "split", "metric", "value", "failure"])
+    made = curves.draw({"t": runs}, metrics={"t": "loss"})
+    assert made.axes[0].get_ylabel() == unit
+
+
 def test_curves_leave_failed_runs_out_and_count_them():
     runs = make_runs(TASKS[:1], seeds=11)
     frame = curves.collect(runs)

@@ -134,6 +134,22 @@ def test_generation_of_numbers_and_of_words(project):
     assert checked("h.yaml", "h").generation.judge == "exact"
 
 
+@pytest.mark.parametrize("kind", [[], ["--kind", "text_generation"]])
+def test_answers_that_are_all_one_are_refused(project, kind):
+    write(
+        "g.jsonl",
+        rows(text=None, question=lambda r, i: f"What is {words(r)} {i}?", answer=lambda r, i: "so it is"),
+    )
+    with pytest.raises(
+        InputError, match="'answer' holds 'so it is' alone; two texts to be written are needed"
+    ):
+        new(
+            "g", "--data", "g.jsonl", "--label", "answer", "--text", "question", "--kind", "text_generation"
+        )
+    with pytest.raises(InputError, match="alone"):
+        new("g", "--data", "g.jsonl", *kind)
+
+
 def test_long_answers_are_measured_by_their_loss(project):
     write(
         "s.jsonl",

@@ -1,11 +1,16 @@
 """The split of L_int: unbiased parts, intervals that cover, exact truth, and the words."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from prehoc import tables
+from prehoc.config import evaluation_of, resolve, stage_config
 from prehoc.errors import InputError
+from prehoc.figures import intrinsic as figure
 from prehoc.risk.intrinsic import (
     Evaluation,
     Part,
@@ -219,6 +224,113 @@ def test_without_halves_the_total_stands_alone():
     table = table_of([runs[~runs["split"].isin(["target_a", "target_b"])], None, None])
     assert table["part"].tolist() == ["total"]
     assert "not split" in table["note"].iloc[0]
+
+
+def written(depths, n=400, size=80, trunks=60, seed=3):
+    """Runs whose fixed target texts are sampled, forks at `depths` of T = 16, and the noise of decoding.
+
+    p [N, n] is each run's chance of a right text; forks at T keep it, earlier ones half of the run's own.
+    """
+    rng = np.random.default_rng(seed)
+    own, odd = rng.normal(size=n), rng.normal(size=(n, size))
+    hard = rng.normal(size=size)
+
+    def chance(state, particular):
+        return 1 / (1 + np.exp(-(hard + 0.5 * state[..., None] + 0.8 * particular)))
+
+    p = chance(own, odd)
+    right = rng.random(p.shape) < p
+    r, a, b = right.mean(1), right[:, ::2].mean(1), right[:, 1::2].mean(1)
+    rows = [
+        ("t", i, d, "val", "exact_match", r[i] + 0.1 * rng.normal())
+        for i in range(n)
+        for d in (1, 2, 4, 8, 16)
+    ]
+    for split, values in (("target", r), ("target_a", a), ("target_b", b)):
+        rows += [("t", i, 16, split, "exact_match", values[i]) for i in range(n)]
+    columns = ["task", "seed", "depth", "split", "metric", "value"]
+    forks = []
+    for depth in depths:
+        keep = np.sqrt(depth / 16)
+        for i in range(trunks):
+            for k in range(4):
+                state = keep * own[i] + np.sqrt(1 - keep**2) * rng.normal()
+                particular = keep * odd[i] + np.sqrt(1 - keep**2) * rng.normal(size=size)
+                now = (rng.random(size) < chance(np.array(state), particular)).mean()
+                forks.append(("t", i, depth, k, "exact_match", now))
+    made = pd.DataFrame(forks, columns=["task", "seed", "depth", "fork", "metric", "value"])
+    runs = pd.DataFrame(rows, columns=columns).assign(failure=False)
+    return runs, made, float((p * (1 - p)).mean() / size), r.var(ddof=1)
+
+
+def limits_of(runs, forks, **how):
+    v = variance_table(runs, forks, None, metric="exact_match")
+    e = envelope_table(v, runs, forks, None)
+    return intrinsic_table(
+        v, e, runs, forks, None, evaluation=Evaluation(drawn=False, accuracy=True, size=80, **how)
+    )
+
+
+def test_sampled_texts_are_noise_of_their_own_where_forks_at_the_horizon_measure_it():
+    runs, forks, truth, var_r = written([1, 2, 4, 8, 16])
+    table = limits_of(runs, forks, decoded=True)
+    part = table[table["how"] == "forks"].iloc[0]
+    assert (part["part"], part["proxy"]) == ("decoding", "fork")
+    assert part["low"] < truth < part["high"]
+    assert part["share_of_var_r"] == pytest.approx(part["value"] / var_r)
+    total = table.set_index("part").loc["total"]
+    assert total["value"] == part["value"]  # with one target set nothing else is new to forks at T
+    assert in_the_sum(table)["value"].sum() == pytest.approx(total["value"])
+    halves_ = table[table["how"] == "halves"].iloc[0]  # what is left of it is the interaction alone
+    greedy = limits_of(runs, forks)
+    whole = greedy[greedy["how"] == "halves"].iloc[0]
+    assert halves_["value"] == pytest.approx(whole["value"] - part["value"])
+    assert "no part of this L_int" in halves_["note"]
+    assert "sampled decoding" in intrinsic_words(table, "t")
+
+
+@pytest.mark.parametrize(
+    ("decoding", "metric", "decoded"),
+    [("sample", "exact_match", True), ("greedy", "exact_match", False), ("sample", "loss", False)],
+)
+def test_texts_are_noise_where_they_are_sampled_and_judged(decoding, metric, decoded):
+    outcome = {"metric": metric, "scale": "raw", "target_sample": None, "target_label_noise": 0.0}
+    tasks = {
+        "t": {"kind": "text_generation", "generation": {"decoding": {"kind": decoding}}, "outcome": outcome}
+    }
+    raw = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
+    tasks["t"]["data"] = {"name": "packaged:addition"}
+    stage = stage_config(resolve({**raw, "robustness": None, "tasks": tasks}), "t", "decide")
+    assert evaluation_of(stage, {})["decoded"] is decoded
+
+
+def test_without_forks_at_the_horizon_sampled_texts_are_not_called_known_to_the_state():
+    runs, forks, truth, _ = written([1, 2, 4, 8])
+    table = limits_of(runs, forks, decoded=True)
+    assert table["proxy"].eq("fork").all()
+    part = table[table["how"] == "halves"].iloc[0]
+    assert "no part of this L_int" not in part["note"]
+    assert "forks at T would tell apart" in part["note"]
+    assert part["high"] > truth  # an upper bound: the interaction is in it
+    assert "target_sampling" in in_the_sum(table)["part"].tolist()
+    greedy = limits_of(runs, forks)
+    assert "no part of this L_int" in greedy[greedy["how"] == "halves"]["note"].iloc[0]
+
+
+@pytest.mark.parametrize("value", [0.73, 0.0, 1.0])
+def test_an_outcome_that_does_not_vary_is_said_not_to(value, tmp_path):
+    runs, forks, *_ = written([1, 2, 4, 8, 16], n=60)
+    runs.loc[runs["depth"] == 16, "value"] = value
+    forks["value"] = value
+    for also in (forks, None):
+        table = limits_of(runs, also, decoded=True)
+        assert table["part"].tolist() == ["total"]
+        assert table["note"].iloc[0].startswith("R does not vary over the runs")
+        assert table["value"].iloc[0] == 0
+        frame = figure.collect(table)
+        assert frame["kind"].tolist() == ["settled"]
+        texts = [t.get_text() for t in figure.draw(table).axes[0].texts]
+        assert texts == ["R does not vary over the runs"]
 
 
 def test_known_twice_is_summed_once_and_failed_runs_enter_nothing():

@@ -11,10 +11,12 @@ import yaml
 from typer.testing import CliRunner
 
 from prehoc import tables
+from prehoc.cli import app
 from prehoc.config import resolve, robustness_config, stage_config
 from prehoc.config.loading import merge
 from prehoc.errors import InputError
 from prehoc.figures import fig_robustness
+from prehoc.preflight import preflight
 from prehoc.risk.robustness import Tables, axes_table, cell_rows, design, random_effects
 
 ROOT = Path(__file__).parents[2]
@@ -103,6 +105,7 @@ def test_seeds_reach_the_cells():
     ("over", "said"),
     [
         ({"tasks": ["movie_polarity", "nothing"]}, "robustness.tasks: no task 'nothing'"),
+        ({"tasks": ["movie_polarty"]}, "no task 'movie_polarty'; did you mean movie_polarity?"),
         ({"tasks": ["modular_addition"]}, "kind text_classification"),
         ({"models": ["packaged:minilm-l3", "own/minilm-l3"]}, "short name"),
         ({"optimisers": [{"name": "sgd", "lr": {"lora": 1.0}, "momentum": 0.0}]}, "sgd has no lr for full"),
@@ -116,6 +119,37 @@ def test_a_fault_in_the_crossing_is_one_line_that_names_it(over, said):
         with_crossing(**over)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_models_of_the_crossing_are_looked_for_before_any_job():
+    with pytest.raises(InputError, match=r"robustness\.models\.1: packaged:gpt9: unknown; choose from"):
+        preflight(with_crossing(models=["packaged:minilm-l3", "packaged:gpt9"]))
+    with pytest.raises(InputError, match=r"robustness\.models\.0: no folder \./none"):
+        preflight(with_crossing(models=["./none"]))
+    preflight(resolve(merge(RAW, {"robustness": {"tasks": ["else"], "models": ["packaged:gpt9"]}})))
+
+
+def test_check_says_that_a_crossing_has_no_tasks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(yaml.safe_dump(RAW))
+    Path("r.yaml").write_text("robustness: {tasks: [mine]}\n")
+    done = CliRunner().invoke(app, ["--log", "check.log", "check", "r.yaml"])
+    assert done.exit_code == 0
+    said = Path("check.log").read_text()
+    assert "robustness.tasks: no task mine in tasks, so snakemake robustness has nothing to cross" in said
+
+
+def test_an_unknown_task_is_told_among_tasks_and_not_among_cells(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(yaml.safe_dump(RAW))
+    done = CliRunner().invoke(app, ["check-task", "bbc_topic"])
+    assert isinstance(done.exception, InputError)
+    said = str(done.exception)
+    assert "no such task; did you mean bbc_topics? Tasks are " in said
+    assert "--" not in said
+    with pytest.raises(InputError, match=r"only: no task 'bbc_topic'; did you mean bbc_topics\?") as caught:
+        resolve(RAW | {"only": ["bbc_topic"]})
+    assert "--" not in str(caught.value)
 
 
 def test_a_known_effect_of_one_axis_is_found_with_its_size_and_the_others_are_not():
@@ -234,8 +268,6 @@ def test_the_figure_says_that_there_is_nothing(tmp_path):
 
 
 def test_release_deletes_a_cells_checkpoints_and_no_other_tasks(tmp_path):
-    from prehoc.cli import app
-
     for task in ("a--x", "b"):
         folder = tmp_path / "store/checkpoints" / task / "key/seeds_000000+2"
         folder.mkdir(parents=True)

@@ -108,7 +108,7 @@ def test_judge_of_each_shape(row: dict[str, object]) -> None:
 @pytest.mark.parametrize("test", ["", None, "assert True", "print(1)", "def other(c): pass", "assert ("])
 def test_tests_that_call_nothing_are_refused(test: str | None) -> None:
     row = {"prompt": "def f():\n", "answer": "    return 1\n", "test": test, "entry_point": "f"}
-    with pytest.raises(InputError, match=r"row 0: test: "):
+    with pytest.raises(InputError, match=r"row 1: test: "):
         code_rows([row])
 
 
@@ -140,9 +140,9 @@ def test_called_names_and_bad_rows() -> None:
     assert called_name(["assert math.isclose(area(2), 4)"]) == "area"
     with pytest.raises(InputError, match="no function is called"):
         called_name(["assert len([]) == 0"])
-    with pytest.raises(InputError, match=r"row 1: test_list: not Python"):
+    with pytest.raises(InputError, match=r"row 2: test_list: not Python"):
         code_frame(pd.DataFrame([MBPP, {**MBPP, "test_list": ["assert ("]}]))
-    with pytest.raises(InputError, match=r"row 1: code task: no column 'test'"):
+    with pytest.raises(InputError, match=r"row 2: code task: no column 'test'"):
         CodeJudge(kind=KIND).check([MBPP, {"prompt": "x"}])
     CodeJudge(kind=KIND).check([MBPP, SANITIZED, HUMAN_EVAL])
     with pytest.raises(InputError, match="none of auto"):

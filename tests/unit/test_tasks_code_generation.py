@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import transformers as hf
@@ -9,6 +11,7 @@ from generating import generation
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from trained import train
 
+from prehoc.checking import written
 from prehoc.config.metrics import measured
 from prehoc.errors import InputError
 from prehoc.sandbox import level
@@ -110,11 +113,40 @@ def test_mbpp_rows_become_tasks(config, tmp_path):
     assert right.tolist() == [True, False]
 
 
+def test_check_task_judges_references_right_and_a_blank_body_wrong(config):
+    config["generation"]["max_new_tokens"] = 200
+    problem = TextGeneration(config)
+    [said] = written.references(problem)
+    assert (said.level, said.topic) == ("OK", "judge")
+    assert "19 of 19 true completions pass" in said.text
+    [said] = written.empty_programs(problem)
+    assert (said.level, said.topic) == ("OK", "tests")
+    assert said.text.startswith("0 of 19 rows' tests pass a function that does nothing")
+    some = problem.examples["val"]
+    for blank in ("", "    pass\n"):
+        assert not problem.judge([e.row for e in some], [blank] * len(some)).any()
+
+
+def test_tests_that_a_blank_body_passes_are_named_by_their_row(config, tmp_path):
+    row = {"prompt": "def f():\n", "answer": "    return None\n", "entry_point": "f"}
+    tests = ["assert f() is None" if i == 3 else f"assert f() == {i}" for i in range(20)]
+    answers = [
+        row | {"answer": f"    return {i}\n" if i != 3 else "    return None\n", "test": t}
+        for i, t in enumerate(tests)
+    ]
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps(a) + "\n" for a in answers))
+    config["data"]["name"] = str(path)
+    [said] = written.empty_programs(TextGeneration(config))
+    assert said.level == "warning"
+    assert "1 of 19 rows' tests pass a function that does nothing, as row 4's do" in said.text
+
+
 def test_rows_that_are_no_code_task_are_named(config, tmp_path):
     path = tmp_path / "other.csv"
     path.write_text("prompt,answer\n" + "a,b\n" * 60)
     config["data"]["name"] = str(path)
-    with pytest.raises(InputError, match="row 0: code task: no column 'test'"):
+    with pytest.raises(InputError, match="row 1: code task: no column 'test'"):
         TextGeneration(config)
 
 

@@ -298,7 +298,7 @@ def test_forks_from_the_horizon_draw_texts_anew(stage, tiny_decoder):
         ("generation__completion", "{a}{c}", r"generation\.completion: .* no column 'c'"),
         ("generation__chat", "always", "no chat template; set never"),
         ("generation__max_new_tokens", 40, r"max_new_tokens: 40 .* places for 32"),
-        ("generation__judge", "tests", "row 0: code task: no column 'prompt'"),
+        ("generation__judge", "tests", "row 1: code task: no column 'prompt'"),
         ("data__subset", "9", r"data\.subset: .* digits"),
         ("data__train", 100, r"give 55 sums"),
         ("data__name", "packaged:nothing", r"data\.name: packaged:nothing"),

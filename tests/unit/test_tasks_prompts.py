@@ -85,7 +85,9 @@ def test_long_rows_and_rows_without_a_value_are_left_out_and_said(tokeniser, tmp
     with caplog.at_level("INFO", "prehoc"):
         made = examples(config(write(tmp_path / "d.jsonl", rows)), tokeniser, [2])
     assert "of 7 rows, 1 lack a column's value and 1 take more than model.max_length = 20" in caplog.text
-    assert sum(map(len, made.values())) == 5
+    every = [e for split in made.values() for e in split]
+    assert len(every) == 5
+    assert all(rows[e.number - 1] == e.row for e in every)  # a row's number is the data's
 
 
 def test_files_keep_their_cells_as_they_are_written(tmp_path):
@@ -169,8 +171,10 @@ def test_judges_compare_with_the_completion():
     exact = ExactMatchJudge(lambda r: r["a"])
     assert exact(rows, [" x #### 5\n", "####5", "#### 5"]).tolist() == [True, False, True]
     assert exact([], []).dtype == np.bool_
-    with pytest.raises(InputError, match=r"generation\.judge: number, but the completion of row 1"):
+    with pytest.raises(InputError, match=r"generation\.judge: number, but the completion of row 2"):
         NumberJudge(lambda r: r["a"]).check([{"a": "3"}, {"a": "three"}])
+    with pytest.raises(InputError, match=r"the completion of row 40, 'three'"):
+        NumberJudge(lambda r: r["a"]).check([{"a": "3"}, {"a": "three"}], [7, 40])
 
 
 def test_sums_are_generated_without_a_repeat():

@@ -42,4 +42,5 @@ def test_without_a_crossing_there_is_nothing_to_do_and_other_targets_run(project
     done = project.run("robustness", "-n", *CI, "none.yaml", good=False)
     assert done.returncode != 0
     assert "no cells" in done.stdout + done.stderr
+    assert "Exception" not in done.stdout + done.stderr
     assert project.plan("tables", *CI, "none.yaml")

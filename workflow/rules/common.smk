@@ -269,8 +269,9 @@ def fork_files(kind, ending="parquet"):
 def crossing(wildcards):
     """An input function: each cell's verdict and, where checkpoints are let go, the note of that."""
     if not CELLS:
-        raise WorkflowError(
-            "robustness: no cells, as it is null or none of its tasks is in tasks; see docs/robustness.md"
+        sys.exit(
+            "prehoc: robustness: no cells, as it is null or none of its tasks is in tasks; name tasks that"
+            " are there (docs/robustness.md)"
         )
     made = ["verdict", "released"] if RELEASES else ["verdict"]
     return [f"results/{cell}/{name}.json" for cell in CELLS for name in made]

@@ -95,34 +95,34 @@ def _labelled(task: Task, stage: dict[str, Any]) -> Iterator[Finding]:
         yield from labelled.classes(rows, cut["target"], task.outcome.metric, positive)
     else:
         yield from labelled.numbers(rows.labels)
+        if task.outputs is not None:
+            yield ok("outputs", "not recorded, as labels are numbers: `outputs` has no effect here")
     yield from labelled.leaks(rows)
     yield from labelled.duplicates(rows.texts, cut, rows.labels if rows.classes else None)
     folder = models.model_folder(stage["model"], Path(stage["store"]))
-    tokeniser = _tokeniser(folder, stage["model"]["revision"])
+    tokeniser = _tokeniser(folder, stage["model"])
     some: list[Any] = rows.texts[:: max(1, len(rows.texts) // SAMPLE)]
     columns = list(zip(*some, strict=True)) if isinstance(some[0], tuple) else [some]
     ids = tokeniser(*[list(c) for c in columns], truncation=False, verbose=False)["input_ids"]
     yield from labelled.lengths(np.array([len(i) for i in ids]), stage["model"]["max_length"])
 
 
-def _tokeniser(folder: str, revision: str | None) -> Any:
+def _tokeniser(folder: str, model: dict[str, Any]) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder, revision=revision)
+        return AutoTokenizer.from_pretrained(folder, revision=model["revision"])
     except (OSError, ValueError) as error:
         line = " ".join(str(error).split())[:200]
-        raise InputError(f"model.name: {folder}: cannot be loaded: {line}") from error
+        raise InputError(f"model.name: {model['name']}: cannot be loaded: {line}") from error
 
 
 def _generated(task: Task, stage: dict[str, Any]) -> Iterator[Finding]:
     """The rows as the whole task would use them; the trial's are a few of them."""
-    from prehoc.tasks.prompts import examples, read_rows
+    from prehoc.tasks.prompts import examples, read_rows, rendered
 
     folder = models.model_folder(stage["model"], Path(stage["store"]))
-    tokeniser = _tokeniser(folder, stage["model"]["revision"])
-    if tokeniser.eos_token_id is None:
-        raise InputError(f"model.name: {folder}: the tokeniser has no end token; give it one")
+    tokeniser = models.causal_tokeniser(folder, stage["model"]["revision"], stage["model"]["name"])
     block, most = stage["generation"], stage["model"]["max_length"]
     ends = [tokeniser.eos_token_id]
     splits = examples(stage, tokeniser, ends)
@@ -130,9 +130,23 @@ def _generated(task: Task, stage: dict[str, Any]) -> Iterator[Finding]:
     every = [e for split in examples(boundless, tokeniser, ends).values() for e in split]
     counts = np.array([len(e.prompt) + len(e.completion) for e in every])
     yield from written.lengths(counts, len(read_rows(stage["data"])[0]), most)
+    _places(folder, stage, splits)
     yield from written.rows(splits, block["prompt"], block["max_new_tokens"])
+    if block["judge"] != "tests":
+        target = [rendered(block["completion"], e.row) for e in splits["target"]]
+        yield from written.answers(target)
     for split, count in written.TRIAL.items():
         stage["data"][split] = min(count, stage["data"][split])
+
+
+def _places(folder: str, stage: dict[str, Any], splits: dict[str, list[Any]]) -> None:
+    """Raise InputError where the longest text has no place in the model: the trial's few rows may have."""
+    from transformers import AutoConfig
+
+    from prehoc.tasks.text_generation import room
+
+    settings = AutoConfig.from_pretrained(folder, revision=stage["model"]["revision"])
+    room(settings, splits, stage["generation"]["max_new_tokens"])
 
 
 def _chance(stage: dict[str, Any], classes: int) -> float | None:
@@ -163,6 +177,8 @@ def _training(
     yield from trained.passes(task, whole["train"])
     if texts:
         yield from written.references(problem)
+        if stage["generation"]["judge"] == "tests":
+            yield from written.empty_programs(problem)
         sampled = stage["generation"]["decoding"]["kind"] == "sample"
         samples.append(written.written(problem, made.bank.theta, sampled))
         new = stage["generation"]["max_new_tokens"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from prehoc.checking.findings import Finding, fault, ok, warning
-from prehoc.checking.labelled import duplicates
+from prehoc.checking.labelled import CONSTANT, duplicates
 from prehoc.tasks.decode import Noise
 from prehoc.tasks.prompts import Example, rendered
 from prehoc.tasks.text_generation import TextGeneration
@@ -58,6 +59,32 @@ def rows(examples: dict[str, list[Example]], prompt: str, new: int) -> list[Find
     else:
         found.append(ok("completions", said))
     return found
+
+
+def answers(completions: list[str]) -> list[Finding]:
+    """How far one and the same text would do: the commonest of the true completions, blanks aside."""
+    counts = Counter(text.strip() for text in completions)
+    text, often = counts.most_common(1)[0]
+    share = often / len(completions)
+    shown = repr(text) if len(text) < 40 else repr(text[:37] + "...")
+    if len(counts) == 1:
+        said = f"all {often:,} true completions are {shown}: there is nothing to learn; "
+        return [fault("answers", f"{said}does generation.completion name the right column?")]
+    said = f"{len(counts):,} different completions; always writing {shown} is right in {share:.0%}"
+    return [(warning if share >= CONSTANT else ok)("answers", said)]
+
+
+def empty_programs(problem: TextGeneration) -> list[Finding]:
+    """Whether tests pass a function that does nothing: such rows say nothing of a run."""
+    some = [e for split in problem.examples.values() for e in split][:JUDGED]
+    blank = [f"def {e.row['entry_point']}(*args, **kwargs):\n    pass\n" for e in some]
+    passed = np.asarray(problem.judge([e.row for e in some], blank), bool)
+    said = f"{passed.sum()} of {len(some)} rows' tests pass a function that does nothing"
+    if not passed.any():
+        return [ok("tests", said)]
+    number = some[int(np.flatnonzero(passed)[0])].number
+    remedy = f"{said}, as row {number}'s do: mend or drop them, or R is too high"
+    return [(fault if passed.mean() >= 0.5 else warning)("tests", remedy)]
 
 
 def references(problem: TextGeneration) -> list[Finding]:

@@ -28,11 +28,15 @@ def check_task(
     Leaves no results; what it encodes and converts in the store is what training would.
     """
     from prehoc.config import load_laid
+    from prehoc.config.robustness import nearest
     from prehoc.preflight import preflight
 
     config = load_laid(configfile or [], Path("config.yaml"), {})
     if name not in config.tasks:
-        raise InputError(f"{name}: no such task; tasks are {', '.join(config.tasks)}")
+        plain = [task for task in config.tasks if task not in config.cells()]
+        near = nearest(name, plain)
+        words = f"did you mean {near}? Tasks are" if near else "tasks are"
+        raise InputError(f"{name}: no such task; {words} {', '.join(plain)}")
     alone = config.model_copy(
         update={"only": [name], "tasks": {name: config.tasks[name].model_copy(update={"enabled": True})}}
     )

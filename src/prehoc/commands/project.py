@@ -51,6 +51,16 @@ def check(
     loaded = load(config, Path("config.yaml"))
     preflight(loaded)
     files = " + ".join(map(str, config))
+    if loaded.robustness is not None and not loaded.cells():
+        names = ", ".join(loaded.robustness.tasks)
+        log.warning(
+            f"{files}: robustness.tasks: no task {names} in tasks, so snakemake robustness has nothing to "
+            "cross; name tasks that are there, or set robustness: null"
+        )
+    for name in loaded.enabled():
+        task = loaded.tasks[name]
+        if task.outputs is not None and task.data is not None and task.data.labels == "number":
+            log.info(f"{files}: tasks.{name}.outputs: not recorded, as labels are numbers")
     for item in all_wanted(loaded).values():
         if item.revision is None:
             log.warning(f"{files}: {item}: no revision; `prehoc fetch` says which commit to write")

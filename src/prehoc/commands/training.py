@@ -100,6 +100,8 @@ def prepare(
     tables.write_json(
         {"task": stage["task"], **setting.sources, **({"commits": taken} if taken else {})}, sources
     )
+    if stage["kind"] == "text_classification" and stage["data"]["labels"] == "number":
+        log.info(f"{stage['task']}: no outputs are recorded, as labels are numbers")
     log.info(f"{stage['task']}: data and frozen activations are ready")
 
 

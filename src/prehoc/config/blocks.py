@@ -62,6 +62,12 @@ class Data(Block):
     label_noise: Rate = Field(description="rate of training labels replaced, drawn anew a run")
 
     @model_validator(mode="after")
+    def _two_columns(self) -> Data:
+        if isinstance(self.text, list) and len(set(self.text)) < len(self.text):
+            raise ValueError(f"text: {self.text[0]!r} stands there twice; a pair task has two columns")
+        return self
+
+    @model_validator(mode="after")
     def _numbers_have_no_classes(self) -> Data:
         if self.labels == "number":
             for key in ("classes", "positive", "label_noise"):

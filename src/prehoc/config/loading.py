@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from prehoc.config.robustness import expanded
+from prehoc.config.robustness import expanded, nearest
 from prehoc.config.settings import Config
 from prehoc.config.task import KINDS, MIN_BLOCKS
 from prehoc.errors import InputError
@@ -91,7 +91,10 @@ def resolve(given: Mapping[str, Any], source: str = "config.yaml") -> Config:
         raise InputError(_line(error, source)) from None
     for name in config.only or []:
         if name not in config.tasks:
-            raise InputError(f"{source}: only: no task {name!r}; tasks are {', '.join(config.tasks)}")
+            plain = [task for task in config.tasks if task not in config.cells()]
+            near = nearest(name, config.tasks)
+            said = f"did you mean {near}? Tasks are" if near else "tasks are"
+            raise InputError(f"{source}: only: no task {name!r}; {said} {', '.join(plain)}")
     if not config.enabled():
         raise InputError(f"{source}: tasks: none is switched on; set enabled: true on one")
     return config

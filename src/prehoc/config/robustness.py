@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -133,6 +134,12 @@ class Robustness(Block):
         }
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The one of some names that a person may have meant by `name`; None where none is like it."""
+    found = difflib.get_close_matches(name, [k for k in known if isinstance(k, str)], 1, 0.75)
+    return found[0] if found else None
+
+
 def label_of(name: str) -> str:
     """A model's or task's short name: what follows the last ':' or '/', with '-' for other signs."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", re.split(r"[:/]", name.rstrip("/"))[-1])
@@ -152,14 +159,15 @@ def expanded(given: Any, tasks: Mapping[str, Any], source: str) -> dict[str, lis
     except ValidationError:
         return {}  # the whole config's validation says what is wrong, with the key's name
     made: dict[str, list[Any]] = {}
-    if not set(crossing.tasks) & set(tasks):
+    if not set(crossing.tasks) & set(tasks) and not any(nearest(t, tasks) for t in crossing.tasks):
         return made
+    plain = [t for t in tasks if JOINED not in str(t)]  # a block under a cell's name is no task to cross
     for name, cell in crossing.cells().items():
         base = tasks.get(cell["task"])
         if not isinstance(base, Mapping):
-            raise InputError(
-                f"{source}: robustness.tasks: no task {cell['task']!r}; name one of {', '.join(tasks)}"
-            )
+            near = nearest(cell["task"], plain)
+            said = f"did you mean {near}?" if near else f"name one of {', '.join(plain)}"
+            raise InputError(f"{source}: robustness.tasks: no task {cell['task']!r}; {said}")
         if base.get("kind") != "text_classification":
             raise InputError(
                 f"{source}: robustness.tasks: {cell['task']} is of kind {base.get('kind')}; name tasks of "

@@ -62,6 +62,8 @@ def stage_config(config: Config, task: str, stage: str) -> dict[str, Any]:
     elif stage == "decide":
         payload = {k: block[k] for k in ("horizon", "outcome", "kind", "half_shift", "population")}
         payload["outputs"] = _outputs(block, "components")
+        if block["generation"] is not None:  # in no other kind's payload
+            payload["decoding"] = block["generation"]["decoding"]["kind"]
         payload["risk"] = config.risk.model_dump(mode="json")
         payload["decide"] = config.decide.model_dump(mode="json")
         return {"task": task, "seed": config.seed, **payload}
@@ -173,6 +175,7 @@ def evaluation_of(stage: Mapping[str, Any], static: Mapping[str, float]) -> dict
     if stage["kind"] == "synthetic":
         return {"drawn": True}
     outcome, size = stage["outcome"], stage["outcome"]["target_sample"]
+    metric = outcome["metric"]  # a loss is of the true texts, whatever is written
     if size is None and "rows_target" in static:
         domains = (stage["population"].get("target_domain") or {}).get("choice") or [None]
         size = int(static["rows_target"]) // len(domains)
@@ -182,6 +185,7 @@ def evaluation_of(stage: Mapping[str, Any], static: Mapping[str, float]) -> dict
         "mean": metric_of(stage) in ("accuracy", "exact_match", "pass_at_1", "loss"),
         "size": size,
         "label_noise": outcome["target_label_noise"],
+        "decoded": stage.get("decoding") == "sample" and metric in ("exact_match", "pass_at_1"),
         "classes": int(static["classes"]) if "classes" in static else None,
     }
 

@@ -28,6 +28,8 @@ UNITS = {
     "spearman": "Spearman's correlation",
     "pearson_spearman": "Pearson-Spearman mean",
     "loss": "loss (nats)",
+    "squared error": "loss (label squared)",
+    "loss a token": "loss (nats a token)",
     "arcsine accuracy": "arcsine accuracy (rad)",
     "arcsine exact_match": "arcsine exact match (rad)",
     "arcsine pass_at_1": "arcsine pass@1 (rad)",
@@ -48,6 +50,16 @@ def _metric(runs: pd.DataFrame, wanted: str | None) -> str | None:
     return names[0] if names else None
 
 
+def _quantity(metric: str | None, runs: pd.DataFrame) -> str | None:
+    """A metric's name by what it is of: a loss beside correlations is a squared error of numbers."""
+    measured = set(runs["metric"])
+    if metric != "loss":
+        return metric
+    if measured & {"pearson", "spearman", "pearson_spearman"}:
+        return "squared error"
+    return "loss a token" if measured & {"exact_match", "pass_at_1"} else metric
+
+
 def _summary(values: pd.Series) -> dict[str, Any]:
     low, high = np.quantile(values, [0.1, 0.9])
     return {"y": values.mean(), "low": low, "high": high}
@@ -57,7 +69,8 @@ def collect(runs: Mapping[str, pd.DataFrame], *, metrics: Mapping[str, str] | No
     """The drawn rows of each task's runs table: mean, 10 and 90 % quantiles over seeds, by depth.
 
     Kind `line` is the validation trajectory, `point` the outcome R on the target set at the last
-    depth; `panel` is the metric.  `metrics` names a task's metric where it measures several.
+    depth; `panel` is the metric, or what a loss is of.  `metrics` names a task's metric where it measures
+    several.
     Failed runs are left out of both; `note` counts the seeds, and those that failed.
     """
     rows: list[dict[str, Any]] = []
@@ -67,7 +80,7 @@ def collect(runs: Mapping[str, pd.DataFrame], *, metrics: Mapping[str, str] | No
         note = f"{table['seed'].nunique()} seeds" + (f", {len(failed)} failed" if failed else "")
         of = table[~table["seed"].isin(failed) & table["value"].notna()]
         of = of.iloc[:0] if metric is None else rows_of(of, metric)
-        base: dict[str, Any] = {"panel": metric, "task": task, "note": note}
+        base: dict[str, Any] = {"panel": _quantity(metric, table), "task": task, "note": note}
         ends = of[of["split"] == "target"]
         for depth, values in of[of["split"] == "val"].groupby("depth", sort=True)["value"]:
             rows.append(base | {"kind": "line", "x": depth} | _summary(values))

@@ -17,9 +17,11 @@ from prehoc.figures import layout, style
 
 NAME = "intrinsic"
 OUTSIDE = "no part of this L_int"
+SETTLED = "R does not vary"
 _LOOK = {
     "target_sampling": (style.PALETTE[4], "", "target sampling"),
     "other": (style.PALETTE[1], "", "label noise, drawn domain"),
+    "decoding": (style.PALETTE[2], "", "sampled decoding"),
     "remainder": (style.PALETTE[0], "", "remainder of $L_{int}$"),
     "interaction": ("#FFFFFF", "////", "particular to the fixed target set"),
     "reducible": ("#E4E4E4", "", "reducible: known by $T$"),
@@ -30,7 +32,8 @@ def collect(intrinsic: pd.DataFrame, *, tasks: Sequence[str] | None = None) -> p
     """The drawn rows: kind names a bar's piece from `low` to `high` (shares of Var R), or `total`.
 
     Pieces that are estimated below 0 have no length, and y their value; `total` has L_int's own share as y
-    with its interval.  A task whose limit is not known has the kind `absent`.
+    with its interval.  A task whose limit is not known has the kind `absent`, and one whose R does not
+    vary `settled`.
     """
     rows: list[dict[str, Any]] = []
     for task in style.order(tasks, intrinsic["task"]):
@@ -42,7 +45,8 @@ def collect(intrinsic: pd.DataFrame, *, tasks: Sequence[str] | None = None) -> p
         }  # fmt: skip
         share = float(total["share_of_var_r"])
         if not np.isfinite(share):
-            rows.append(base | {"kind": "absent"})
+            settled = str(total["note"]).startswith(SETTLED)
+            rows.append(base | {"kind": "settled" if settled else "absent"})
             continue
         rows += _pieces(base, part, share)
         ends = {"low": np.nan, "high": np.nan}
@@ -58,6 +62,7 @@ def _pieces(base: dict[str, Any], part: pd.DataFrame, share: float) -> list[dict
     used = part[~twice & ~outside].groupby("part")["share_of_var_r"].sum()
     other = sum(float(used.get(name, 0.0)) for name in ("label_noise", "target_domain"))
     sizes = {"target_sampling": float(used.get("target_sampling", 0.0)), "other": other}
+    sizes["decoding"] = float(used.get("decoding", 0.0))
     sizes["remainder"] = float(used.get("remainder", share - sum(sizes.values())))
     if outside.any():
         sizes["interaction"] = float(part.loc[outside, "share_of_var_r"].iloc[0])
@@ -73,8 +78,9 @@ def _bars(axis: Axes, frame: pd.DataFrame, tasks: list[str]) -> None:
     for place, task in enumerate(tasks):
         part = frame[frame["task"] == task]
         for kind, y, low, end in zip(part["kind"], part["y"], part["low"], part["high"], strict=True):
-            if kind == "absent":
-                axis.text(0.01, place, "limit not known", va="center", fontsize=style.SMALL)
+            if kind in ("absent", "settled"):
+                text = "limit not known" if kind == "absent" else "R does not vary over the runs"
+                axis.text(0.01, place, text, va="center", fontsize=style.SMALL)
             elif kind == "total":
                 if np.isfinite(low):
                     axis.plot([low, end], [place + 0.41] * 2, color=style.INK, linewidth=0.9)
@@ -105,8 +111,8 @@ def _render(frame: pd.DataFrame, column: str) -> Figure:
         for text in axis.get_yticklabels():
             text.set_parse_math(False)
         axis.set_ylim(len(tasks) - 0.45, -0.55)
-        ends = frame.loc[frame["kind"].isin(["reducible", "total"]), "high"]
-        axis.set_xlim(0, max(1.0, float(np.nanmin([np.nanmax(ends, initial=1.0), 1.5]))))
+        ends = frame.loc[frame["kind"].isin(["reducible", "total"]), "high"].dropna()
+        axis.set_xlim(0, min(max([1.0, *ends]), 1.5))
         axis.grid(axis="y", visible=False)
         axis.tick_params(axis="y", length=0)
         axis.set_xlabel(r"share of $\mathrm{Var}\,R$")

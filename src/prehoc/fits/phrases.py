@@ -38,6 +38,7 @@ OPTIONS = {"seeds": "More seeds", "depths": "More depths", "seeds_and_depths": "
 PARTS = {
     "total": "all that is open",
     "target_sampling": "sampling of the target set",
+    "decoding": "sampling of the texts",
     "label_noise": "label noise of the target",
     "target_domain": "drawn target domain",
     "remainder": "the rest",

@@ -63,11 +63,14 @@ def guess(table: Table, texts: list[str], label: str | None, kind: str | None) -
         raise InputError(f"--label: {label!r} is a text column too; name the label's")
     if len(texts) > 2:
         raise InputError("--text: give it once, or twice for a pair task")
+    if len(set(texts)) < len(texts):
+        raise InputError(f"--text: {texts[0]!r} stands there twice; a pair task has two columns")
     reasons: list[str] = []
     if not texts and label is None and kind in (None, "text_generation"):
         names = _known_pair(table, COMPLETIONS)
         if names and (kind == "text_generation" or _no_classes(table, names)):
             reasons.append(f"columns {names[0]!r} and {names[1]!r} by their names")
+            _fits(table, table.columns[names[1]], "text_generation")
             return Guess("text_generation", [names[0]], names[1], reasons)
     if not texts:
         texts = _texts(table, label, kind)
@@ -170,7 +173,8 @@ def _fits(table: Table, column: Column, kind: str) -> None:
     rows = len(table.frame) - column.missing
     if column.distinct < 2:
         value = "nothing" if not column.distinct else repr(str(table.frame[column.name].dropna().iloc[0]))
-        raise InputError(f"--label: {column.name!r} holds {value} alone; two labels are needed")
+        what = "texts to be written" if kind == "text_generation" else "labels"
+        raise InputError(f"--label: {column.name!r} holds {value} alone; two {what} are needed")
     if kind == "regression" and not column.number:
         raise InputError(f"--kind regression: {column.name!r} holds texts; name a column of numbers")
     if kind == "classification" and column.distinct > max(2, rows // 2):

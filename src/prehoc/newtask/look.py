@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from prehoc.config.hub import FILES, is_path
+from prehoc.datafile import twice
 from prehoc.errors import InputError
 from prehoc.preflight import CODE, GENERATED
 from prehoc.tasks.data import frame_of
@@ -82,7 +83,8 @@ def look(name: str, subset: str | None = None) -> Table:
     try:
         frame = _written(name, data) if name in WRITTEN else frame_of(data)
     except InputError as error:
-        raise InputError(f"--data: {_encoded(path) or error}") from error
+        raise InputError(f"--data: {error}") from error
+    _once(name, frame)
     frame = frame.drop(columns=[c for c in frame.columns if str(c).startswith("Unnamed: ")])
     frame = frame.rename(columns=str)
     names = [c for c in frame.columns if c != "__split__"]
@@ -112,17 +114,11 @@ def _written(name: str, data: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _encoded(path: Path) -> str | None:
-    """A remedy where a file is no UTF-8, the usual reason that it cannot be read."""
-    try:
-        if path.is_file() and path.suffix != ".parquet":
-            path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        return (
-            f"{path}: not UTF-8 (byte {error.start}); if it is Latin-1, "
-            f"`iconv -f latin1 -t utf-8 {path.name}` makes it so"
-        )
-    return None
+def _once(name: str, frame: pd.DataFrame) -> None:
+    """Raise InputError where two columns have one name."""
+    again = twice([str(c) for c in frame.columns])
+    if again is not None:
+        raise InputError(f"--data: {name} has two columns of the name {again!r}; rename one")
 
 
 def named_splits(folder: Path) -> dict[str, str] | None:
@@ -148,7 +144,8 @@ def _column(cells: pd.Series, name: str) -> Column:
     number = pd.api.types.is_numeric_dtype(there) and not pd.api.types.is_bool_dtype(there)
     texts = there.astype(str)
     some = texts.iloc[:: max(1, len(texts) // SAMPLE)]
-    whole = number and bool(np.all(np.mod(there.to_numpy(float), 1) == 0))
+    values = there.to_numpy(float) if number else np.zeros(0)
+    whole = number and bool(np.isfinite(values).all() and (np.mod(values, 1) == 0).all())
     return Column(
         name,
         int(cells.isna().sum()),

@@ -9,6 +9,8 @@ Where each run draws its target sample anew, the examples' own difficulty is in 
 is fixed over runs, it is in the mean of A - B, which is taken off (by domain, where one is drawn): what
 is left is the run-by-example interaction, i.e. what of Var R another target set would not reproduce.  The
 state at T knows it: it is no part of L(T) for `state`, and one for a predictor that sees the metric.
+Where texts are sampled, their noise is independent over examples given the state, so it is in s^2/n too,
+and the state does not know it: forks at T, which write anew, measure it, and the rest is the interaction.
 
 Where R is no mean (F1, a correlation, an accuracy on another scale) R = w A + (1 - w) B holds to first
 order in 1/n (its von Mises expansion), and so does the split.
@@ -39,6 +41,7 @@ class Evaluation:
     `drawn`: each run draws its target examples (or its noise) anew; else one set serves all runs.
     `accuracy`: R is a mean of rights and wrongs.  `size` examples a run is read on; `label_noise` the
     rate at which its labels flip to one of the other `classes` - 1.  `mean`: R is a mean over examples.
+    `decoded`: R judges texts that each run samples, so the texts are noise of R's own.
     """
 
     drawn: bool = True
@@ -47,6 +50,7 @@ class Evaluation:
     label_noise: float = 0.0
     classes: int | None = None
     mean: bool = True
+    decoded: bool = False
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,15 @@ from prehoc.tables.scales import rows_of
 Array = NDArray[np.float64]
 
 DOMAIN = "target_domain"
-_ORDER = ("total", "target_sampling", "label_noise", "target_domain", "remainder")
+_ORDER = ("total", "target_sampling", "decoding", "label_noise", "target_domain", "remainder")
 _NAMES = {
     "target_sampling": "target sampling",
+    "decoding": "sampled decoding",
     "label_noise": "target label noise",
     "target_domain": "the drawn domain",
 }
 OUTSIDE = "known to the state at T, so no part of this L_int"
+SETTLED = "R does not vary over the runs, so nothing is open"
 
 
 def intrinsic_table(
@@ -47,11 +49,12 @@ def intrinsic_table(
 ) -> pd.DataFrame:
     """The table `intrinsic`: L_int of each task's driving curve, and its parts, in squared units.
 
-    total = target_sampling + label_noise + target_domain + remainder.  `total` is U(T) where measured
-    (0 where forks at T do not vary), else the envelope's b.  Where target sampling is known twice,
+    total = target_sampling + decoding + label_noise + target_domain + remainder.  `total` is U(T) where
+    measured (0 where forks at T do not vary), else the envelope's b.  Where target sampling is known twice,
     `binomial` is in the sum and `halves` stands beside it as a check.  `evaluation` says how R was
     read, for all tasks or by task (default: drawn anew, nothing else known).  Tasks without a
-    driving curve have no rows; runs without halves, and no other part known, the total alone.
+    driving curve have no rows; runs without halves, and no other part known, the total alone, and so
+    where R does not vary.
     """
     variance = tables.check("variance", variance, "variance")
     data = load(variance, runs, forks, draws, horizons, outputs)
@@ -64,9 +67,15 @@ def intrinsic_table(
             & (envelope["information"] == known) & (envelope["model"] == "power")
         ]  # fmt: skip
         base = {"task": task, "proxy": proxy, "information": known}
+        if measured.var_r == 0:
+            nothing = (zero(int(here["n"].max())), "measured", SETTLED)
+            rows += [base | row | {"share_of_var_r": float("nan")} for row in _rows(nothing, [], SETTLED)]
+            continue
+        how = how or Evaluation()
+        texts = _decoding(measured, variance, how)
         total = _total(measured, here, fit, proxy)
         frames = _runs_of(runs, draws, task, str(here["metric"].iloc[0]), measured.horizon)
-        parts = _parts(*frames, how or Evaluation(), proxy == "fork", confidence)
+        parts = _parts(*frames, how, proxy == "fork", texts, confidence)
         for row in _rows(total, parts):
             share = row["value"] / measured.var_r if measured.var_r > 0 else float("nan")
             rows.append(base | row | {"share_of_var_r": share})
@@ -95,6 +104,26 @@ def _total(data: TaskData, here: pd.DataFrame, fit: pd.DataFrame, proxy: str) ->
     return Part(float(row["L_int"]), float(row["L_int_low"]), float(row["L_int_high"]), n), "fitted", note
 
 
+def _decoding(data: TaskData, variance: pd.DataFrame, how: Evaluation) -> Part | None:
+    """What of Var R sampled texts make, by forks at T: with one target set nothing else is new to them.
+
+    None where nothing is sampled, where runs draw their targets too, and where T was not forked.
+    """
+    if not how.decoded or how.drawn:
+        return None
+    if noiseless_forks(data):
+        return zero(len(data.forks[-1]))
+    rows = variance[
+        (variance["task"] == data.task)
+        & (variance["proxy"] == "fork")
+        & (variance["depth"] == data.horizon)
+    ]
+    if rows.empty or not np.isfinite(rows["risk"].iloc[0]):
+        return None
+    row = rows.iloc[0]
+    return Part(float(row["risk"]), float(row["ci_low"]), float(row["ci_high"]), int(row["n"]))
+
+
 def _runs_of(
     runs: pd.DataFrame, draws: pd.DataFrame | None, task: str, metric: str, horizon: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -111,7 +140,12 @@ def _runs_of(
 
 
 def _parts(
-    wide: pd.DataFrame, domain: pd.DataFrame, how: Evaluation, state: bool, confidence: float
+    wide: pd.DataFrame,
+    domain: pd.DataFrame,
+    how: Evaluation,
+    state: bool,
+    texts: Part | None,
+    confidence: float,
 ) -> list[Found]:
     r, place = wide["R"].to_numpy(float), domain["value"].to_numpy(float)
     parts: list[Found] = []
@@ -120,26 +154,38 @@ def _parts(
     if exact and (how.drawn or how.label_noise > 0):
         sampling, label = binomial(r, how, confidence)
         if how.drawn:
-            parts.append(("target_sampling", "binomial", sampling, "known from R", True))
+            said = "known from R" + ("; decoding's noise is in it" if how.decoded else "")
+            parts.append(("target_sampling", "binomial", sampling, said, True))
         if how.label_noise > 0:
             parts.append(("label_noise", "binomial", label, "known from R and the rate", True))
+    if texts is not None:
+        parts.append(("decoding", "forks", texts, "forks at T write anew; the target set is fixed", True))
+    alone = how.decoded and not how.drawn and texts is None  # decoding and interaction cannot be told apart
     both = wide.dropna()
     if len(both) >= MIN_RUNS:
         groups = place[wide.notna().all(axis=1)] if np.isfinite(place).all() and not how.drawn else None
         outcome, first, second = both.to_numpy(float).T
         whole, shared = halves(outcome, first, second, groups, confidence)
-        own = minus(whole, label) if label.value > 0 else whole
+        other = [p for p in (label, texts) if p is not None and p.value > 0]
+        own = minus(whole, *other) if other else whole
         note = f"both halves share {shared.value:.3g} ({shared.low:.3g} to {shared.high:.3g})"
         if exact and how.drawn:
             note = "a check of the binomial value, not in the sum; " + note
-        if not how.drawn:
+        if how.decoded and how.drawn:
+            note = "decoding's noise is in it; " + note
+        if alone:
+            note = (
+                "fixed target set: decoding's own noise, and the run-by-example interaction with it, which "
+                "forks at T would tell apart; "
+            ) + note
+        elif not how.drawn:
             note = "fixed target set: the run-by-example interaction; " + note
             note += f"; {OUTSIDE}" if state else ""
         if how.label_noise > 0 and not exact:
             note = "with the label noise, which cannot be told from it; " + note
         if not how.mean:
             note += "; to first order, as R is no mean"
-        inside = not (exact and how.drawn) and (how.drawn or not state)
+        inside = not (exact and how.drawn) and (how.drawn or alone or not state)
         parts.append(("target_sampling", "halves", own, note, inside))
     hidden = np.isfinite(place).all() and len(place) > 0 and not domain["visible"].astype(bool).any()
     if hidden:
@@ -148,9 +194,9 @@ def _parts(
     return parts
 
 
-def _rows(total: tuple[Part, str, str], parts: list[Found]) -> list[dict[str, Any]]:
+def _rows(total: tuple[Part, str, str], parts: list[Found], why: str = "") -> list[dict[str, Any]]:
     whole, how, note = total
-    if not parts:
+    if not parts and not why:
         note = "; ".join(n for n in (note, "not split: R's halves were not recorded") if n)
     found = [("total", how, whole, note), *((p, h, v, n) for p, h, v, n, _ in parts)]
     if parts:

@@ -18,7 +18,7 @@ MEANING = {
 }
 UNMEASURED = (
     "a risk was not measured, or is zero, at the horizon: where R includes no noise of its own "
-    "(target sample, label noise, domain), L_int is zero by construction for state, and the "
+    "(target sample, label noise, domain, sampled texts), L_int is zero by construction for state, and the "
     "fitted one is an extrapolation: the level that the law comes to just before T"
 )
 _SEEN = {

@@ -28,8 +28,8 @@ from prehoc.tables.columns import (
 RESULTS: dict[str, pa.DataFrameSchema] = {
     # One row a measurement.  `depth` in optimiser steps; `split` val is the trajectory, target is R,
     # target_a and target_b are R on the two disjoint halves of what it was read on.
-    # `value` in the metric's own unit (accuracy: share of 1; loss: nats).  A failed run's rows after
-    # its failure carry NaN and failure = True.
+    # `value` in the metric's own unit (accuracy: share of 1; loss: nats, or squared labels).  A failed
+    # run's rows after its failure carry NaN and failure = True.
     "runs": schema(
         "runs",
         {

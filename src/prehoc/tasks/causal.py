@@ -79,14 +79,12 @@ class CausalProblem:
         )
         folder = models.model_folder(config["model"], Path(config["store"]))
         self.weights = models.revision_of(config["model"], folder)
-        tokeniser, model = models.load_causal(folder, config["model"]["revision"])
+        tokeniser, model = models.load_causal(folder, config["model"]["revision"], config["model"]["name"])
         if "logits_to_keep" not in inspect.signature(model.forward).parameters:
             raise InputError(
                 f"model.name: {type(model).__name__} cannot compute logits at chosen positions; "
                 "choose a decoder of transformers that takes logits_to_keep"
             )
-        if tokeniser.eos_token_id is None:
-            raise InputError(f"model.name: {folder}: the tokeniser has no end token; give it one")
         settle(model, machine)
         rule = lora_config(method, model)
         target_names(model, rule)  # a fault in targets shows before anything is computed

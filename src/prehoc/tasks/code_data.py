@@ -110,7 +110,7 @@ def code_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     Raises InputError, with the row's number, for a row that is no code task.
     """
     tasks: list[dict[str, Any]] = []
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows, start=1):
         try:
             task = one_task(row)
             if not task["answer"].strip() or task["answer"] == "None":

@@ -114,9 +114,12 @@ class CodeJudge:
         self._known.update(zip(new, ended, strict=True))
         return [self._known[k] for k in keys]
 
-    def check(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Raise InputError for the first row that is no code task, and where the sandbox cannot be had."""
-        for number, row in enumerate(rows):
+    def check(self, rows: Sequence[Mapping[str, Any]], numbers: Sequence[int] | None = None) -> None:
+        """Raise InputError for the first row that is no code task, and where the sandbox cannot be had.
+
+        `numbers` are the rows' own in the data, from 1.
+        """
+        for number, row in zip(numbers or range(1, len(rows) + 1), rows, strict=True):
             try:
                 one_task(row)
             except InputError as error:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from prehoc.datafile import ENDINGS, check, encoding_fault, twice
 from prehoc.errors import InputError
 from prehoc.tasks import hub
 from prehoc.tasks.streams import generator
@@ -85,11 +86,17 @@ READERS = {
 
 def _from_file(path: Path) -> pd.DataFrame:
     try:
+        if path.suffix in ENDINGS:
+            check(path)  # pandas would take a cell too many for an index, and rename a second column
+        elif path.suffix != ".parquet" and (wrong := encoding_fault(path)):
+            raise InputError(f"{path}: cannot be read: {wrong}")
         if path.suffix in (".jsonl", ".json"):
             return pd.read_json(path, lines=path.suffix == ".jsonl", encoding="utf-8-sig")
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+    except InputError:
+        raise
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from error
 
@@ -173,6 +180,9 @@ def load_rows(data: dict[str, Any]) -> tuple[Rows, np.ndarray]:
     `data.classes`, a class that no row has.
     """
     frame = _frame(data)
+    again = twice([str(c) for c in frame.columns])
+    if again is not None:
+        raise InputError(f"data.name: {data['name']} has two columns of the name {again!r}; rename one")
     text = [data["text"]] if isinstance(data["text"], str) else list(data["text"])
     packaged = data["name"].startswith("packaged:")
     domain = data["domain"] or ("domain" if packaged else None)
@@ -181,7 +191,7 @@ def load_rows(data: dict[str, Any]) -> tuple[Rows, np.ndarray]:
             names = [c for c in frame.columns if c != "__split__"]
             raise InputError(f"data.{key}: {data['name']} has no column {column!r}; it has {names}")
     known = frame.attrs.get("names")
-    frame = frame.dropna(subset=[*text, data["label"]]).reset_index(drop=True)
+    frame = frame.reset_index(drop=True).dropna(subset=[*text, data["label"]])
     if frame.empty:
         raise InputError(f"data.name: {data['name']} holds no rows with text and label; give data")
     for column in text:
@@ -197,13 +207,19 @@ def load_rows(data: dict[str, Any]) -> tuple[Rows, np.ndarray]:
 
 
 def _numbers(column: pd.Series, data: dict[str, Any]) -> np.ndarray:
-    """Labels that are numbers, fp32 [n].  Raises InputError, naming the row, for what is no number."""
-    values = pd.to_numeric(column, errors="coerce").to_numpy(np.float32)
+    """Labels that are numbers, fp32 [n]; `column`'s index has the rows' places in the file.
+
+    Raises InputError, naming the row, for what is no number.
+    """
+    with np.errstate(over="ignore"):  # a number beyond fp32 is told below
+        values = pd.to_numeric(column, errors="coerce").to_numpy(np.float32)
     wrong = np.flatnonzero(~np.isfinite(values))
     if len(wrong):
+        value = column.iloc[wrong[0]]
         raise InputError(
-            f"data.labels: number, but {data['name']} has the label {column.iloc[wrong[0]]!r} in row "
-            f"{wrong[0] + 1}; mend it, or set labels: class"
+            f"data.labels: number, but {data['name']} has the label "
+            f"{value.item() if isinstance(value, np.generic) else value!r} in row "
+            f"{column.index[wrong[0]] + 1}; mend it, or set labels: class"
         )
     if np.ptp(values) == 0:
         raise InputError(f"data.label: {data['name']} has one label only, {values[0]:g}; two are needed")

@@ -53,9 +53,9 @@ class NumberJudge:
         said = [(final_number(self.reference(r)), final_number(t)) for r, t in pairs]
         return np.array([a is not None and a == b for a, b in said], bool)
 
-    def check(self, rows: Sequence[Row]) -> None:
-        """Raise InputError for the first row whose reference has no number."""
-        for i, row in enumerate(rows):
+    def check(self, rows: Sequence[Row], numbers: Sequence[int] | None = None) -> None:
+        """Raise InputError for the first row whose reference has no number; `numbers` as in the data."""
+        for i, row in zip(numbers or range(1, len(rows) + 1), rows, strict=True):
             if final_number(self.reference(row)) is None:
                 text = self.reference(row)[:60]
                 raise InputError(
@@ -75,7 +75,7 @@ class ExactMatchJudge:
         pairs = zip(rows, texts, strict=True)
         return np.array([self.reference(r).strip() == t.strip() for r, t in pairs], bool)
 
-    def check(self, rows: Sequence[Row]) -> None:
+    def check(self, rows: Sequence[Row], numbers: Sequence[int] | None = None) -> None:
         """Nothing can be wrong with a reference."""
 
 

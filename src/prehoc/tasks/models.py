@@ -178,27 +178,61 @@ def load_encoder(folder: str, revision: str | None) -> tuple[Any, Any]:
     """
     from transformers import AutoModel
 
-    return _load(AutoModel, folder, revision)
+    return _tokeniser(folder, revision), _load(AutoModel, folder, revision)
 
 
-def load_causal(folder: str, revision: str | None) -> tuple[Any, Any]:
-    """Tokeniser and causal language model, in fp32 and inference mode.
+def load_causal(folder: str, revision: str | None, name: str | None = None) -> tuple[Any, Any]:
+    """Tokeniser and causal language model, in fp32 and inference mode; `name` is the config's for it.
 
-    Raises InputError if they cannot be loaded from safetensors.
+    Raises InputError for an encoder, and if they cannot be loaded from safetensors.
     """
     from transformers import AutoModelForCausalLM
 
-    return _load(AutoModelForCausalLM, folder, revision)
+    tokeniser = causal_tokeniser(folder, revision, name)
+    return tokeniser, _load(AutoModelForCausalLM, folder, revision, name)
 
 
-def _load(kind: Any, folder: str, revision: str | None) -> tuple[Any, Any]:
-    import torch
+def causal_tokeniser(folder: str, revision: str | None, name: str | None = None) -> Any:
+    """The tokeniser of a model that writes; `name` is the config's for it.
+
+    Raises InputError for an encoder, and for a tokeniser that cannot be loaded or has no end token.
+    """
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
+
+    try:
+        settings = AutoConfig.from_pretrained(folder, revision=revision)
+    except (OSError, ValueError) as error:
+        raise _unloadable(name or folder, error) from error
+    if settings.model_type in MASKED and not getattr(settings, "is_decoder", False):
+        raise InputError(
+            f"model.name: {name or folder} is an encoder ({settings.model_type}) and writes no text; name "
+            "a causal language model, as packaged:smollm2"
+        )
+    tokeniser = _tokeniser(folder, revision, name)
+    if tokeniser.eos_token_id is None:
+        raise InputError(f"model.name: {name or folder}: the tokeniser has no end token; give it one")
+    return tokeniser
+
+
+def _tokeniser(folder: str, revision: str | None, name: str | None = None) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokeniser = AutoTokenizer.from_pretrained(folder, revision=revision)
+        return AutoTokenizer.from_pretrained(folder, revision=revision)
+    except (OSError, ValueError) as error:
+        raise _unloadable(name or folder, error) from error
+
+
+def _load(kind: Any, folder: str, revision: str | None, name: str | None = None) -> Any:
+    import torch
+
+    try:
         model = kind.from_pretrained(folder, revision=revision, dtype=torch.float32, use_safetensors=True)
     except (OSError, ValueError) as error:
-        line = " ".join(str(error).split())[:200]
-        raise InputError(f"model.name: {folder}: cannot be loaded: {line}") from error
-    return tokeniser, model.eval().requires_grad_(False)
+        raise _unloadable(name or folder, error) from error
+    return model.eval().requires_grad_(False)
+
+
+def _unloadable(name: str, error: Exception) -> InputError:
+    return InputError(f"model.name: {name}: cannot be loaded: {' '.join(str(error).split())[:200]}")

@@ -6,8 +6,6 @@ and the completion the assistant's. Rows that take more than model.max_length to
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from prehoc.config.generation import fields_of
+from prehoc.datafile import ENDINGS, rows_of
 from prehoc.errors import InputError
 from prehoc.tasks import data as data_module
 from prehoc.tasks.code_data import READERS as CODE
@@ -32,11 +31,15 @@ Chat = Callable[[str, str], tuple[str, str]]
 
 @dataclass(frozen=True)
 class Example:
-    """One row of the data, with its prompt and its completion (an end token last) in tokens."""
+    """One row of the data, its number there from 1, its prompt and its completion in tokens.
+
+    An end token is a completion's last.
+    """
 
     row: Row
     prompt: list[int]
     completion: list[int]
+    number: int
 
 
 def rendered(template: str, row: Row) -> str:
@@ -59,7 +62,7 @@ def read_rows(data: dict[str, Any]) -> tuple[list[dict[str, Any]], np.ndarray]:
     if name.startswith("packaged:") and short in CODE:
         rows = [{str(k): v for k, v in row.items()} for row in CODE[short]().to_dict("records")]
         return rows, np.full(len(rows), "")
-    if path.is_file() and path.suffix in (".jsonl", ".csv", ".tsv"):
+    if path.is_file() and path.suffix in ENDINGS:
         rows = _file_rows(path)
         return rows, np.full(len(rows), "")
     frame = data_module.frame_of(data)
@@ -70,19 +73,13 @@ def read_rows(data: dict[str, Any]) -> tuple[list[dict[str, Any]], np.ndarray]:
 
 def _file_rows(path: Path) -> list[dict[str, Any]]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            if path.suffix == ".jsonl":
-                rows = [json.loads(line) for line in stream if line.strip()]
-            else:
-                rows = list(csv.DictReader(stream, delimiter="\t" if path.suffix == ".tsv" else ","))
-    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+        return list(rows_of(path))
+    except InputError as error:
+        raise InputError(f"data.name: {error}") from None
+    except OSError as error:
         raise InputError(
             f"data.name: {path}: cannot be read: {' '.join(str(error).split())[:200]}"
         ) from error
-    bad = next((i for i, row in enumerate(rows, 1) if not isinstance(row, dict)), None)
-    if bad is not None:
-        raise InputError(f"data.name: {path}, row {bad}: is no object of columns; write one a line")
-    return rows
 
 
 def examples(config: dict[str, Any], tokeniser: Any, ends: Sequence[int]) -> dict[str, list[Example]]:
@@ -105,8 +102,8 @@ def examples(config: dict[str, Any], tokeniser: Any, ends: Sequence[int]) -> dic
         if ok
     ]
     prompts, completions = _tokens(tokeniser, texts, block["chat"] != "never" and chat is not _plain, ends)
-    kept = [r for r, ok in zip(rows, whole, strict=True) if ok]
-    made = [Example(r, p, c) for r, p, c in zip(kept, prompts, completions, strict=True)]
+    kept = [(i, r) for i, (r, ok) in enumerate(zip(rows, whole, strict=True), start=1) if ok]
+    made = [Example(r, p, c, i) for (i, r), p, c in zip(kept, prompts, completions, strict=True)]
     fits = np.array([len(e.prompt) + len(e.completion) <= most for e in made], bool)
     if not fits.all() or not whole.all():
         log.info(

@@ -8,7 +8,7 @@ whichever rows share the batch, so that no bit depends on company; a causal mode
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,23 +49,24 @@ class TextGeneration:
         if settings["judge"] == "tests":
             self.score_name = "pass_at_1"
         folder = models.model_folder(config["model"], store)
-        tokeniser, model = models.load_causal(folder, config["model"]["revision"])
+        tokeniser, model = models.load_causal(folder, config["model"]["revision"], config["model"]["name"])
         takes = frozenset(inspect.signature(model.forward).parameters)
         if not {"logits_to_keep", "past_key_values"} <= takes:
             raise InputError(
                 f"model.name: {type(model).__name__} cannot compute logits at chosen positions, or keeps "
                 "no cache; choose a decoder of transformers that takes logits_to_keep"
             )
-        ends = _ends(tokeniser, model, folder)
+        ends = _ends(tokeniser, model)
         self.examples = examples(config, tokeniser, ends)
-        self._room(model, settings["max_new_tokens"])
+        room(model.config, self.examples, settings["max_new_tokens"])
         self.score_name = score_of_judge(settings["judge"])
         self.judge = judge or judge_of(
             settings["judge"], lambda r: rendered(settings["completion"], r), config.get("sandbox")
         )
         check = getattr(self.judge, "check", None)
         if check is not None:
-            check([e.row for split in self.examples.values() for e in split])
+            every = sorted((e for split in self.examples.values() for e in split), key=lambda e: e.number)
+            check([e.row for e in every], [e.number for e in every])
         self.base_parameters = sum(p.numel() for p in model.parameters())
         linearise(model)
         settle(model, machine)
@@ -94,16 +95,6 @@ class TextGeneration:
         )
         apart = self.head if cut is model else None
         self.decoder = Decoder(model, self.bank, apart, tokeniser, rules, machine, takes)
-
-    def _room(self, model: Any, new: int) -> None:
-        """Raise InputError where a prompt with all that may be written has no place in the model."""
-        places = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        longest = max(len(e.prompt) for split in self.examples.values() for e in split)
-        if places is not None and longest + new > places:
-            raise InputError(
-                f"generation.max_new_tokens: {new} behind a prompt of {longest} tokens, and the model has "
-                f"places for {places}; lower it, or model.max_length"
-            )
 
     def _tensors(self) -> None:
         """Ids [N, L - 1] of all splits, row by row, lengths, first predicting positions and answers."""
@@ -231,11 +222,32 @@ class TextGeneration:
         }
 
 
-def _ends(tokeniser: Any, model: Any, folder: str) -> list[int]:
-    """Tokens that end a text, the tokeniser's own first. Raises InputError if there is none."""
+def room(settings: Any, splits: Mapping[str, Sequence[Example]], new: int) -> None:
+    """Raise InputError where a row, or a prompt with `new` tokens behind it, has no place in the model.
+
+    `settings` is the model's config of transformers.
+    """
+    places = getattr(settings.get_text_config(), "max_position_embeddings", None)
+    if places is None:
+        return
+    every = [e for split in splits.values() for e in split]
+    longest = max(len(e.prompt) for e in every)
+    whole = max(len(e.prompt) + len(e.completion) for e in every)
+    if longest + new > places:
+        raise InputError(
+            f"generation.max_new_tokens: {new} behind a prompt of {longest} tokens, and the model has "
+            f"places for {places}; lower it, or model.max_length"
+        )
+    if whole > places:
+        raise InputError(
+            f"model.max_length: a row takes {whole} tokens, and the model has places for {places}; lower "
+            "model.max_length"
+        )
+
+
+def _ends(tokeniser: Any, model: Any) -> list[int]:
+    """Tokens that end a text, the tokeniser's own first."""
     own = tokeniser.eos_token_id
-    if own is None:
-        raise InputError(f"model.name: {folder}: the tokeniser has no end token; give it one")
     more = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     others = [] if more is None else [more] if isinstance(more, int) else list(more)
     return [own, *[int(t) for t in others if t != own]]
