@@ -63,7 +63,8 @@ def forecasts(
     `extrapolation` reads a run's own metric alone, so it stands under `trajectory` only, but may be
     the best under `static+trajectory` too.  `names` are of LEARNERS.
     """
-    made = models(design(seen, information, at), seen.outcome, fold, names, trees)
+    learners = () if information == "none" else names
+    made = models(design(seen, information, at), seen.outcome, fold, learners, trees)
     if "extrapolation" in names and at is not None and "trajectory" in information:
         ahead = extrapolate(seen.depth[: at + 1].astype(float), seen.curves[:, 0, : at + 1], seen.horizon)
         made["extrapolation"] = {
@@ -78,7 +79,10 @@ def forecasts(
 def models(
     columns: Design, outcome: Array, fold: Index, names: Sequence[str], trees: Boosting
 ) -> dict[str, dict[Left, Array]]:
-    """Forecasts [N] for all runs by predictor and by the folds left out; `mean` is always there."""
+    """Forecasts [N] for all runs by predictor and by the folds left out; `mean` is always there.
+
+    A learner without a column that varies, or with under 10 training runs, forecasts their mean.
+    """
     unknown = [name for name in names if name not in LEARNERS]
     if unknown:
         raise InputError(f"predictor {unknown[0]!r} is unknown; one of {list(LEARNERS)}")
@@ -87,13 +91,13 @@ def models(
     lefts += list(itertools.combinations(every, 2))
     sums = _Sums(columns.x, outcome, fold)
     made: dict[str, dict[Left, Array]] = {"mean": {left: sums.mean(left) for left in lefts}}
-    if columns.x.shape[1] == 0:
-        return made
-    if "linear" in names and columns.plain.any():
+    if "linear" in names:
         made["linear"] = {left: sums.linear(left, np.flatnonzero(columns.plain)) for left in lefts}
     if "ridge" in names:
         made["ridge"] = {left: sums.ridge(left) for left in lefts}
-    if "boosting" in names:
+    if "boosting" in names and not columns.short.any():
+        made["boosting"] = made["mean"]
+    elif "boosting" in names:
         grow = boosting(trees.seed, trees.trees, trees.rate, trees.depth, columns="sqrt")
         x = np.asarray(columns.x[:, columns.short], np.float32)
         made["boosting"] = {}
@@ -169,7 +173,7 @@ class _Sums:
     def linear(self, left: Left, pick: Index) -> Array:
         """Least squares on the columns `pick`, without directions of no variance  [N]."""
         n, mean, cross = self._train(left)
-        if n < MIN_TRAIN:
+        if n < MIN_TRAIN or not len(pick):
             return self.mean(left)
         values, vectors = np.linalg.eigh(cross[np.ix_(pick, pick)])
         good = values > _RANK * values[-1]
@@ -179,7 +183,7 @@ class _Sums:
     def ridge(self, left: Left) -> Array:
         """Ridge regression on all columns, its penalty by generalised cross-validation  [N]."""
         n, mean, cross = self._train(left)
-        if n < MIN_TRAIN:
+        if n < MIN_TRAIN or self.x.shape[1] == 0:
             return self.mean(left)
         values, vectors = np.linalg.eigh(cross[:-1, :-1])
         values = np.maximum(values, 0.0)
