@@ -62,6 +62,15 @@ def _line(part: pd.DataFrame, span: tuple[float, float]) -> pd.DataFrame:
     return part
 
 
+def _names(part: pd.DataFrame) -> list[str]:
+    return list(dict.fromkeys(part.loc[part["kind"] == "task", "task"]))
+
+
+def _said(part: pd.DataFrame, wide: float) -> list[str]:
+    """The tasks' names in lines that fit a panel of `wide` inches."""
+    return textwrap.wrap(", ".join(style.label(n, 30) for n in _names(part)), int(wide * 20))
+
+
 def _panel(axis: Axes, part: pd.DataFrame, span: tuple[float, float], regime: str, wide: float) -> None:
     axis.set_xscale("log")
     axis.set_xlim(*span)
@@ -79,11 +88,11 @@ def _panel(axis: Axes, part: pd.DataFrame, span: tuple[float, float], regime: st
             axis.fill_between(line["x"], line["low"].clip(upper=MOST), line["high"].clip(upper=MOST),
                               color=COLOURS[information], alpha=0.15, linewidth=0, zorder=1)  # fmt: skip
             axis.plot(line["x"], line["y"].clip(upper=MOST), linewidth=1.9, zorder=3, **look)
-    names = [style.label(n, 30) for n in dict.fromkeys(part.loc[part["kind"] == "task", "task"])]
-    axis.set_title(f"{style.REGIME_LABELS[regime]} ({len(names)})", fontsize=style.BODY)
-    said = "\n".join(textwrap.wrap(", ".join(names), int(wide * 20)))
-    axis.annotate(said, (0.5, 0), xycoords="axes fraction", xytext=(0, -27), textcoords="offset points",
-                  ha="center", va="top", fontsize=style.SMALL, color=style.INK)  # fmt: skip
+    axis.set_title(f"{style.REGIME_LABELS[regime]} ({len(_names(part))})", fontsize=style.BODY)
+    axis.annotate(
+        "\n".join(_said(part, wide)), (0.5, 0), xycoords="axes fraction", xytext=(0, -27),
+        textcoords="offset points", ha="center", va="top", fontsize=style.SMALL, color=style.INK,
+    )  # fmt: skip
 
 
 def _render(frame: pd.DataFrame, column: str) -> Figure:
@@ -96,10 +105,12 @@ def _render(frame: pd.DataFrame, column: str) -> Figure:
         span = (span[0] / 1.15, 1.15)
         columns = len(regimes) if wide > 5 else 1
         rows = int(np.ceil(len(regimes) / columns))
-        left, right, gap, head, each, below, key = 0.42, 0.08, 0.15, 0.2, 1.55, 0.85, 0.2
+        left, right, gap, head, each, key = 0.42, 0.08, 0.15, 0.2, 1.55, 0.24 if wide > 5 else 0.36
         side = (wide - left - right - gap * (columns - 1)) / columns
         if columns == 1:
             side = min(side, 3.2)
+        lines = max(len(_said(frame[frame["panel"] == regime], side)) for regime in regimes)
+        below = 0.4 + 0.1 * lines
         tall = rows * (head + each + below) + key
         made = style.figure(wide, tall)
         for i, regime in enumerate(regimes):

@@ -63,7 +63,7 @@ def transfer_table(
             columns = shared_design(pool, features, information, share)
             if information != "none" and not columns.names:
                 continue
-            made = models(columns, outcome, fold, names, grow)
+            made = models(columns, outcome, fold, () if information == "none" else names, grow)
             if "extrapolation" in names and "trajectory" in information:
                 ahead = np.concatenate([_ahead(s, share) for s in pool.values()])
                 made["extrapolation"] = {
