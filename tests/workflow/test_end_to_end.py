@@ -28,6 +28,15 @@ def test_every_table_is_as_declared(results):
             tables.read(name, results / task / f"{name}.parquet")
 
 
+def test_forecasts_are_compared_by_task_and_regime(results):
+    for name in ("complementarity", "mismatch"):
+        frame = tables.read(name, results / f"tables/{name}.csv")
+        assert set(frame.loc[frame["level"] == "task", "name"]) == {*REAL, "tiny_synthetic"}
+        assert set(frame.loc[frame["level"] == "regime", "name"]) == set(frame["regime"])
+    told = tables.read("predictors", results / "tables/predictors.csv")
+    assert set(told.loc[told["information"] == "static", "task"]) >= {"tiny_noise"}  # its noise is seen
+
+
 def test_runs_are_whole(results):
     runs = tables.read("runs", results / "tiny_head/runs.parquet")
     val = runs[(runs["split"] == "val") & (runs["metric"] == "accuracy")]
@@ -135,7 +144,7 @@ def test_summary_has_each_task_once_and_its_verdict(results):
 
 
 def test_figures_have_their_csv(results):
-    for name in ("fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic", "sources"):
+    for name in ("fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic", "sources", "complementarity"):
         for ending, magic in (("png", b"\x89PNG"), ("pdf", b"%PDF")):
             assert (results / "figures" / f"{name}.{ending}").read_bytes().startswith(magic)
         assert len(pd.read_csv(results / "figures" / f"{name}.csv"))

@@ -7,9 +7,13 @@ from project import CI
 
 TASKS = {"tiny_head", "tiny_noise", "tiny_modular", "tiny_synthetic"}
 JOINT = {
-    ("gather", t) for t in ("variance", "envelope", "c_star", "regimes", "intrinsic", "advice", "summary")
+    ("gather", t)
+    for t in ("variance", "envelope", "c_star", "regimes", "intrinsic", "advice", "predictors", "summary")
 }
-ANALYSED = {("figures", f) for f in ("fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic")}
+ANALYSED = {
+    ("figures", f) for f in ("fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic", "complementarity")
+}
+ACROSS = {"complementarity", "mismatch", "transfer"}  # rules over all tasks' forecasts, by regime
 SOURCES = {("gather", "sources"), ("figures", "sources")}
 FIGURES = ANALYSED | {("figures", "sources")}
 PROVENANCE = ("provenance", "")
@@ -79,21 +83,43 @@ def test_one_tasks_change_runs_that_task_alone(finished, change, prepares):
 
 
 def test_a_price_or_gamma_runs_decide_and_later(finished):
-    for change in ("decide={gamma: [0.001]}", "decide={prices: [0.3]}"):
-        jobs = finished.plan("all", *CI, "--config", change)
-        assert {r for r, _ in jobs} == {"decide", "gather", "figures", "provenance"}
-        assert tasks_of(jobs, "decide") == TASKS
-        assert {j for j in jobs if j[0] == "gather"} == DECIDED
+    later = {"decide", "gather", "figures", "provenance"} | ACROSS
+    jobs = finished.plan("all", *CI, "--config", "decide={gamma: [0.001]}")
+    assert rules_of(jobs) == later
+    assert tasks_of(jobs, "decide") == TASKS
+    assert {j for j in jobs if j[0] == "gather"} == DECIDED
+    jobs = finished.plan("all", *CI, "--config", "decide={prices: [0.3]}")
+    assert rules_of(jobs) == later | {"predictors"}  # c* of other runs than those that are judged
+    assert tasks_of(jobs, "decide", "predictors") == TASKS
+    assert {j for j in jobs if j[0] == "gather"} == DECIDED | {("gather", "predictors")}
+
+
+def test_predictors_settings_run_predictors_and_later(finished):
+    jobs = finished.plan("all", *CI, "--config", "predictors={folds: 4}")
+    assert rules_of(jobs) == {
+        "predictors",
+        "complementarity",
+        "mismatch",
+        "gather",
+        "figures",
+        "provenance",
+    }
+    assert tasks_of(jobs, "predictors") == TASKS
+    jobs = finished.plan("all", *CI, "--config", "predictors={shallow_steps: 7}")
+    assert rules_of(jobs) == {"complementarity", "mismatch", "figures", "provenance"}
+    jobs = finished.plan("all", *CI, "--config", "predictors={transfer_runs: 32}")
+    assert rules_of(jobs) == {"transfer", "provenance"}
 
 
 def test_a_risk_setting_runs_risk_and_later(finished):
     jobs = finished.plan("all", *CI, "--config", "risk={confidence: 0.9}")
-    assert rules_of(jobs) == {"risk", "decide", "decompose", "gather", "figures", "provenance"}
+    decided = {"risk", "decide", "decompose", "gather", "figures", "provenance"}
+    assert rules_of(jobs) == decided | {"predictors"} | ACROSS
 
 
 def test_other_components_of_the_outputs_run_risk_and_later(finished):
     jobs = finished.plan("all", *CI, "--config", "tasks={tiny_head: {outputs: {components: 5}}}")
-    assert rules_of(jobs) == {"risk", "decide", "gather", "figures", "provenance"}
+    assert rules_of(jobs) == {"risk", "decide", "gather", "figures", "provenance"} | ACROSS
     assert tasks_of(jobs, "risk", "decide") == {"tiny_head"}
 
 
@@ -131,7 +157,7 @@ def test_seeds_override_reaches_every_task(finished):
 
 def test_a_task_switched_off_trains_nothing(finished):
     jobs = finished.plan("all", *CI, "--config", "tasks={tiny_modular: {enabled: false}}")
-    assert rules_of(jobs) == {"gather", "figures", "provenance"}
+    assert rules_of(jobs) == {"gather", "figures", "provenance"} | ACROSS
 
 
 def test_a_comment_in_a_figure_module_runs_figures_only(finished):
@@ -151,9 +177,8 @@ def test_an_edit_in_training_runs_training_and_later(finished):
 def test_an_edit_in_risk_runs_risk_and_later(finished):
     with appended(finished.folder / "src/prehoc/risk/proxies.py", "# a remark\n"):
         jobs = finished.plan("all", *CI)
-    assert rules_of(jobs) == {"risk", "decide", "gather", "figures"} | (
-        {"provenance"} if PROVENANCE in jobs else set()
-    )
+    made = {"risk", "decide", "predictors", "gather", "figures"} | ACROSS
+    assert rules_of(jobs) == made | ({"provenance"} if PROVENANCE in jobs else set())
     assert tasks_of(jobs, "risk") == TASKS
 
 

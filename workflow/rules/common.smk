@@ -8,11 +8,13 @@ from pathlib import Path
 from prehoc.config import (
     Config,
     benchmark_config,
+    complementarity_config,
     digest,
     figures_config,
     fork_minutes,
     fork_parts,
     known_config,
+    predictors_config,
     resolve,
     robustness_config,
     segments,
@@ -20,15 +22,32 @@ from prehoc.config import (
     source_digest,
     stage_config,
     train_minutes,
+    transfer_config,
 )
 from prehoc.config.hub import all_wanted, wanted
 from prehoc.errors import InputError, disk_full
 from prehoc.preflight import preflight
 from prehoc.synthetic.instances import INSTANCES
 
-TABLES = ["variance", "envelope", "c_star", "regimes", "intrinsic", "advice"]
+TABLES = [
+    "variance",
+    "envelope",
+    "c_star",
+    "regimes",
+    "intrinsic",
+    "advice",
+    "predictors",
+]
+JOINT = ["complementarity", "transfer", "mismatch"]  # made across tasks
 LOCK = local("envs/requirements.txt")
-FIGURES = ["fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic"]
+FIGURES = [
+    "fig2_decay",
+    "fig3_phase",
+    "c_star",
+    "curves",
+    "intrinsic",
+    "complementarity",
+]
 
 
 def load_config():
@@ -134,6 +153,22 @@ ROBUSTNESS_FILE = written(
 FIGURES_FILE = written(
     f"results/config/figures-{digest(figures_config(CONFIG))}.json",
     figures_config(CONFIG),
+)
+
+PREDICTORS = {
+    task: written(
+        f"results/config/{task}/predictors-{digest(predictors_config(CONFIG, task))}.json",
+        predictors_config(CONFIG, task),
+    )
+    for task in TASKS
+}
+COMPLEMENTARITY_FILE = written(
+    f"results/config/complementarity-{digest(complementarity_config(CONFIG))}.json",
+    complementarity_config(CONFIG),
+)
+TRANSFER_FILE = written(
+    f"results/config/transfer-{digest(transfer_config(CONFIG))}.json",
+    transfer_config(CONFIG),
 )
 
 BENCHMARK_FILES = {
@@ -279,7 +314,7 @@ def crossing(wildcards):
 
 def tables_made():
     """The joint tables that the enabled tasks fill; crossed ones fill `sources` alone."""
-    return (TABLES if TASKS else []) + (["sources"] if CROSSED else [])
+    return ([*TABLES, *JOINT] if TASKS else []) + (["sources"] if CROSSED else [])
 
 
 def rules_of(what):

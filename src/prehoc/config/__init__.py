@@ -14,15 +14,18 @@ from prehoc.config.stages import (
     SOURCES,
     TRAINING_KEYS,
     benchmark_config,
+    complementarity_config,
     digest,
     driver_of,
     evaluation_of,
     figures_config,
     known_config,
     metric_of,
+    predictors_config,
     robustness_config,
     source_digest,
     stage_config,
+    transfer_config,
 )
 from prehoc.config.task import KINDS, Task
 
@@ -36,6 +39,7 @@ __all__ = [
     "Packing",
     "Task",
     "benchmark_config",
+    "complementarity_config",
     "digest",
     "driver_of",
     "evaluation_of",
@@ -48,6 +52,7 @@ __all__ = [
     "load",
     "load_laid",
     "metric_of",
+    "predictors_config",
     "resolve",
     "robustness_config",
     "segments",
@@ -56,4 +61,5 @@ __all__ = [
     "source_digest",
     "stage_config",
     "train_minutes",
+    "transfer_config",
 ]

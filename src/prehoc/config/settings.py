@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from prehoc.config.blocks import Block, Count, Positive
 from prehoc.config.packing import Packing
+from prehoc.config.predictors import Predictors
 from prehoc.config.robustness import Robustness
 from prehoc.config.sandbox import Sandbox
 from prehoc.config.task import MIN_BLOCKS, MIN_RUNS, Task
@@ -199,6 +200,7 @@ class Config(Block):
     tasks: dict[str, Task]
     risk: Risk
     decide: Decide
+    predictors: Predictors
     figures: Figures
     sources: Sources
     sandbox: Sandbox

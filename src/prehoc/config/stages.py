@@ -137,6 +137,49 @@ def robustness_config(config: Config) -> dict[str, Any]:
     }
 
 
+def predictors_config(config: Config, task: str) -> dict[str, Any]:
+    """What a task's held-out forecasts depend on beside its runs, as plain data."""
+    block = config.tasks[task].model_dump(mode="json")
+    keys = ("horizon", "outcome", "kind", "half_shift", "population")
+    return {
+        "task": task,
+        "seed": config.seed,
+        **{k: block[k] for k in keys},
+        "information": config.risk.verdict_information,
+        "confidence": config.risk.confidence,
+        "prices": config.decide.prices,
+        **config.predictors.model_dump(
+            mode="json", include={"names", "folds", "most_runs", "depths", "boosting"}
+        ),
+    }
+
+
+def complementarity_config(config: Config) -> dict[str, Any]:
+    """What the tables complementarity and mismatch depend on beside the forecasts, as plain data."""
+    include = {"pooled_shares", "shallow_steps", "shallow_share", "resamples"}
+    return {
+        "seed": config.seed,
+        "confidence": config.risk.confidence,
+        "horizons": {name: config.tasks[name].horizon for name in config.analysed()},
+        "drivers": {name: driver_of(config.tasks[name].model_dump()) for name in config.analysed()},
+        **config.predictors.model_dump(mode="json", include=include),
+    }
+
+
+def transfer_config(config: Config) -> dict[str, Any]:
+    """What leaving one task out depends on beside the tasks' own tables, as plain data."""
+    tasks = config.analysed()
+    include = {"names", "boosting", "transfer_depth_shares", "transfer_runs", "resamples"}
+    return {
+        "seed": config.seed,
+        "confidence": config.risk.confidence,
+        "horizons": {name: config.tasks[name].horizon for name in tasks},
+        "metrics": {name: metric_of(config.tasks[name].model_dump()) for name in tasks},
+        "drivers": {name: driver_of(config.tasks[name].model_dump()) for name in tasks},
+        **config.predictors.model_dump(mode="json", include=include),
+    }
+
+
 def figures_config(config: Config) -> dict[str, Any]:
     """What the figures depend on besides the tables: style, and how tasks are grouped and read."""
     groups: dict[str, list[str]] = {}
@@ -208,6 +251,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
         "tables",
     ),
     "robustness": ("risk/robustness.py", "tables"),
+    "predictors": ("predictors", "risk", "tables", "tasks/streams.py"),
     "figures": ("figures", "tables"),
     "benchmark": ("benchmark", "predictors", "risk", "synthetic", "tables", "tasks/streams.py"),
 }

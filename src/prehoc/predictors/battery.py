@@ -183,10 +183,19 @@ def _search(model: Any, grid: dict[str, list[Any]]) -> Any:
     return GridSearchCV(model, grid, cv=FOLDS, scoring="neg_mean_squared_error")
 
 
-def _boosting(seed: int) -> Callable[[int, int], Any]:
+def boosting(
+    seed: int, trees: int = 100, rate: float = 0.05, depth: int = 2, *, columns: str | None = None
+) -> Callable[[int, int], Any]:
+    """A maker of boosted trees, each grown on half of the runs and on all columns or "sqrt" of them."""
+
     def make(rows: int, width: int) -> Any:
         return GradientBoostingRegressor(
-            n_estimators=100, learning_rate=0.05, max_depth=2, subsample=0.5, random_state=seed
+            n_estimators=trees,
+            learning_rate=rate,
+            max_depth=depth,
+            subsample=0.5,
+            max_features=columns,
+            random_state=seed,
         )
 
     return make
@@ -210,7 +219,7 @@ def build(
         "ridge": lambda: Learner(_ridge),
         "knn": lambda: Learner(_knn),
         "kernel_ridge": lambda: Learner(_kernel_ridge),
-        "boosting": lambda: Learner(_boosting(seed)),
+        "boosting": lambda: Learner(boosting(seed)),
         "gaussian_process": lambda: Learner(_gaussian_process, rows=gp_rows),
         "extrapolation": lambda: Extrapolation(np.asarray(depth, float), float(horizon)),
         "last_value": LastValue,
