@@ -27,6 +27,7 @@ from prehoc.commands import (  # noqa: F401
     imports,
     newtask,
     plan,
+    policies,
     project,
     robustness,
     sandbox,

@@ -13,6 +13,7 @@ from prehoc.config import (
     fork_minutes,
     fork_parts,
     known_config,
+    policies_config,
     resolve,
     robustness_config,
     segments,
@@ -140,6 +141,13 @@ BENCHMARK_FILES = {
     name: written(f"results/config/benchmark/{name}-{digest(payload)}.json", payload)
     for name in ("estimators", "lower_bound", "rates")
     for payload in [benchmark_config(CONFIG, name)]
+}
+
+
+POLICIES_FILES = {
+    task: written(f"results/config/{task}/policies-{digest(payload)}.json", payload)
+    for task in TASKS
+    for payload in [policies_config(CONFIG, task)]
 }
 
 
@@ -278,7 +286,7 @@ def crossing(wildcards):
 
 def tables_made():
     """The joint tables that the enabled tasks fill; crossed ones fill `sources` alone."""
-    return (TABLES if TASKS else []) + (["sources"] if CROSSED else [])
+    return ([*TABLES, "policies"] if TASKS else []) + (["sources"] if CROSSED else [])
 
 
 def rules_of(what):
@@ -289,7 +297,7 @@ def rules_of(what):
             *[f"results/{t}/verdict.json" for t in TASKS],
             *(["results/summary.md"] if TASKS else []),
         ]
-    made = (FIGURES if TASKS else []) + (["sources"] if CROSSED else [])
+    made = ([*FIGURES, "frontier"] if TASKS else []) + (["sources"] if CROSSED else [])
     if what == "sources":
         made = ["sources"]
     return [

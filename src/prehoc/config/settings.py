@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from prehoc.config.blocks import Block, Count, Positive
 from prehoc.config.packing import Packing
+from prehoc.config.policies import Policies
 from prehoc.config.robustness import Robustness
 from prehoc.config.sandbox import Sandbox
 from prehoc.config.task import MIN_BLOCKS, MIN_RUNS, Task
@@ -201,6 +202,7 @@ class Config(Block):
     decide: Decide
     figures: Figures
     sources: Sources
+    policies: Policies
     sandbox: Sandbox
     robustness: Robustness | None = Field(description="the crossing of snakemake robustness; null: none")
     benchmark: Benchmark
