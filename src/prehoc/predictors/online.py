@@ -6,39 +6,33 @@ a common law of deviations, and a scale s_i of the run's own.  mu, Sigma and nu 
 runs: R on the path by ridge regression, the path's correlations shrunk to none, each penalty by what
 it leaves on runs left out.  Of a new run at depth c the posterior has, in closed form,
     forecast  f_i(c) = E[R | m_1..m_c],      scale  s_i^2(c) = (nu + d_i^2(c)) / (nu + j),
-with d^2 the Mahalanobis distance of its j metrics (the multivariate t: Kotz and Nadarajah 2004, 1.10).
+with d^2 the Mahalanobis distance of its j metrics (the multivariate t: Ding 2016, Am. Stat. 70, 293).
 
 Its risk, now and at a deeper depth c', is the finished runs' squared error with themselves left out,
     log V_i(c' | c) = b_0 + b_1 log s_i^2(c) + b_2 (f_i(c) - mu_R),
 a gamma regression whose slopes have a normal prior about 0; that prior's width is the one of highest
-evidence (MAP and Laplace; spread.py).  Where the finished runs show no such slopes the rule is that
-of one depth for all: the prior's own c*.  Else it stops at the first c, not before `least_depths`
-are seen, where  V_i(c | c) <= min over c' > c of V_i(c' | c) + rate (c' - c).
+evidence (MAP and Laplace; spread.py).  All risks are then multiplied by what they were off on folds of
+finished runs left out.  Where finished runs show no such slopes the rule is one depth for all, the prior's
+own c*.  Else it stops at the first c, not before `least_depths` are seen, where
+    V_i(c | c) <= min over c' > c of V_i(c' | c) + rate (c' - c).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import isotonic_regression
-from scipy.stats import f as f_law
 
 from prehoc.errors import InputError
-from prehoc.predictors.spread import fit_spread
+from prehoc.predictors.path_law import PathLaw, path_law
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 LEAST_DEPTHS = 4
-_RIDGE = 10.0 ** np.arange(-3, 3.1, 0.5)  # penalties, in numbers of runs
-_SHRINK = (0.003, 0.01, 0.03, 0.1, 0.3)  # of the path's correlations
-_NU = (2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0, 100.0, 1e3)
-_FARTHEST = 3.0  # standard deviations: forecasts and scales beyond count as that far
-_LEVERAGE = 0.999
+_FEWEST = 5  # finished runs that anything is fitted to
 
 
 @dataclass(frozen=True)
@@ -58,6 +52,7 @@ class Prior:
     least_runs: int = 10
     unlike: float = 1e-3
     uneven: float = 0.5
+    laws: dict[tuple[int, ...], PathLaw] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def var_r(self) -> float:
@@ -195,100 +190,12 @@ def _columns(prior: Prior, depth: ArrayLike, metric: ArrayLike) -> tuple[Index, 
     return np.searchsorted(prior.depth, steps), m
 
 
-@dataclass(frozen=True)
-class _Ridge:
-    """R on the first j metrics, for j = least..D: held-out residuals [N, J] and what predicts."""
-
-    residual: Array
-    fitted: Array
-    terms: tuple[tuple[Array, Array, Array], ...]
-    level: float
-
-    def predict(self, metric: Array) -> Array:
-        """Forecasts [M, J] from metrics [M, D]; what is missing only enters forecasts from there on."""
-        made = [self.level + ((metric[:, : len(w)] - mean) / sd) @ w for mean, sd, w in self.terms]
-        return np.stack(made, axis=1)
-
-
-def _scaled(x: Array) -> tuple[Array, Array]:
-    mean, sd = x.mean(axis=0), x.std(axis=0)
-    return mean, np.where(sd > 1e-9 * np.maximum(1.0, np.abs(mean)), sd, np.inf)
-
-
-def _ridge(x: Array, y: Array, least: int) -> _Ridge:
-    """One penalty for all depths: that of the least sum of log mean squared errors, runs left out."""
-    n, d = x.shape
-    level, r = float(y.mean()), y - y.mean()
-    mean, sd = _scaled(x)
-    z = (x - mean) / sd
-    left, weights = [], []
-    for j in range(least, d + 1):
-        u, s, vt = np.linalg.svd(z[:, :j], full_matrices=False)
-        shrink = s**2 / (s**2 + n * _RIDGE[:, None])
-        leverage = shrink @ (u**2).T + 1 / n
-        fitted = (shrink * (u.T @ r)) @ u.T
-        left.append((r - fitted) / (1 - np.minimum(leverage, _LEVERAGE)))
-        weights.append((s / (s**2 + n * _RIDGE[:, None]) * (u.T @ r)) @ vt)
-    loss = sum(np.log(np.maximum((e**2).mean(axis=1), 1e-300)) for e in left)
-    k = int(np.argmin(loss))
-    residual = np.stack([e[k] for e in left], axis=1)
-    terms = tuple((mean[: least + i], sd[: least + i], w[k]) for i, w in enumerate(weights))
-    return _Ridge(residual, y[:, None] - residual, terms, level)
-
-
-@dataclass(frozen=True)
-class _Distances:
-    """Squared Mahalanobis distances of paths' first j metrics, j = least..D; and nu of their scales."""
-
-    inverse: tuple[Array, ...]
-    mean: Array
-    sd: Array
-    nu: float
-    held_out: Array
-
-    def of(self, metric: Array) -> Array:
-        """d^2 [M, J] of new runs' metrics [M, D]."""
-        z = (metric - self.mean) / self.sd
-        made = [np.einsum("ij,jk,ik->i", z[:, : len(g)], g, z[:, : len(g)]) for g in self.inverse]
-        return np.stack(made, axis=1)
-
-    def scale(self, squared: Array, least: int) -> Array:
-        """log s^2 [., J], the posterior of a run's own scale."""
-        j = np.arange(least, least + squared.shape[1])
-        return np.asarray(np.log((self.nu + squared) / (self.nu + j)))
-
-    def chance(self, squared: Array, least: int) -> Array:
-        """Probability [., J] of a distance as large: d^2 / j ~ F(j, nu)."""
-        j = np.arange(least, least + squared.shape[1])
-        return np.asarray(f_law.sf(squared / j, j, self.nu))
-
-
-def _distances(x: Array, least: int) -> _Distances:
-    n, d = x.shape
-    mean, sd = _scaled(x)
-    z = (x - mean) / sd
-    gram = z.T @ z
-
-    def held_out(share: float, j: int) -> tuple[Array, Array, float]:
-        g = gram[:j, :j] + share * n * np.eye(j)
-        inverse = np.linalg.inv(g)
-        h = np.minimum(np.einsum("ij,jk,ik->i", z[:, :j], inverse, z[:, :j]), _LEVERAGE)
-        return n * inverse, n * h / (1 - h), float(np.linalg.slogdet(g / n)[1])
-
-    def badness(share: float) -> float:
-        _, q, size = held_out(share, d)
-        return float(q.mean() + size)
-
-    share = min(_SHRINK, key=badness)
-    each = [held_out(share, j) for j in range(least, d + 1)]
-    away = np.stack([q for _, q, _ in each], axis=1)
-    nu = max(_NU, key=lambda v: float(f_law.logpdf(away[:, -1] / d, d, v).sum()))
-    return _Distances(tuple(g for g, _, _ in each), mean, sd, nu, away)
-
-
-def _risk_by_depth(residual: Array) -> Array:
-    """The finished runs' mean squared error by depth [J], which more metrics do not raise."""
-    return np.asarray(isotonic_regression((residual**2).mean(axis=0), increasing=False).x)
+def _law_of(prior: Prior, columns: Index) -> PathLaw:
+    """The prior's law over some of its depths, made once."""
+    key = tuple(int(c) for c in columns)
+    if key not in prior.laws:
+        prior.laws[key] = path_law(prior.metric[:, columns], prior.outcome, prior.least_depths)
+    return prior.laws[key]
 
 
 def _own_c_star(prior: Prior, columns: Index, rate: float) -> tuple[int, str]:
@@ -296,41 +203,33 @@ def _own_c_star(prior: Prior, columns: Index, rate: float) -> tuple[int, str]:
     if not (np.isfinite(rate) and rate >= 0):
         raise InputError(f"online: rate {rate} is no cost of a step; give gamma lambda, 0 or more")
     n, last = len(prior.outcome), len(columns) - 1
-    if n < 3:
-        return last, f"{n} finished runs; {prior.least_runs} are needed"
-    error = _ridge(prior.metric[:, columns], prior.outcome, prior.least_depths).residual
-    risk = _risk_by_depth(error)
+    few = f"{n} finished runs; {prior.least_runs} are needed" if n < prior.least_runs else ""
+    if n < _FEWEST:
+        return last, few
+    law = _law_of(prior, columns)
     steps = prior.depth[columns][prior.least_depths - 1 :]
-    at = int(np.argmin(risk + rate * steps))
+    at = int(np.argmin(law.base + rate * steps))
     index = at + prior.least_depths - 1
-    if n < prior.least_runs:
-        return index, f"{n} finished runs; {prior.least_runs} are needed"
-    square = error[:, at] ** 2
-    if square.std() > prior.uneven * np.sqrt(n) * square.mean():
+    square = law.ridge.residual[:, at] ** 2
+    if not few and square.std() > prior.uneven * np.sqrt(n) * square.mean():
         return index, "a few finished runs make most of the squared error: how far off is not known"
-    return index, ""
+    return index, few
 
 
 def _standing(prior: Prior, columns: Index, m: Array, rate: float) -> Standing:
     least, steps = prior.least_depths, prior.depth[columns].astype(float)
     shape = (len(m), len(steps))
-    made: dict[str, Any] = {k: np.full(shape, np.nan) for k in ("forecast", "now", "later", "chance")}
+    made = {k: np.full(shape, np.nan) for k in ("forecast", "now", "later", "chance")}
     deepen = np.full(shape, -1, np.int64)
-    if len(prior.outcome) < 3:
+    if len(prior.outcome) < _FEWEST:
         return Standing(deepen=deepen, **made)
-    x, y = prior.metric[:, columns], prior.outcome
-    ridge, far = _ridge(x, y, least), _distances(x, least)
+    law = _law_of(prior, columns)
     m = np.where(np.isfinite(m), m, np.nan)
-    forecast, squared = ridge.predict(m), far.of(m)
-    known = (far.scale(far.held_out, least), ridge.fitted - ridge.level)
-    new = (far.scale(squared, least), forecast - ridge.level)
-    spread = fit_spread(known, ridge.residual**2)
-    base = _risk_by_depth(ridge.residual)
+    forecast, squared = law.ridge.predict(m), law.far.of(m)
     at = steps[least - 1 :]
     made["forecast"][:, least - 1 :] = forecast
-    made["chance"][:, least - 1 :] = far.chance(squared, least)
-    for k in range(len(at)):
-        risk = spread.factor(k, (new[0][:, k], new[1][:, k]), _FARTHEST) * base[k:]
+    made["chance"][:, least - 1 :] = law.far.chance(squared, least)
+    for k, risk in enumerate(law.risks(forecast, squared)):
         total = risk + rate * (at[k:] - at[k])
         column = least - 1 + k
         made["now"][:, column] = risk[:, 0]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 WIDTHS = (0.0, 0.1, 0.25, 0.6, 1.5)  # prior sd of a slope, a standard deviation of its feature
-_ROUNDS, _STEP, _DONE = 40, 1.0, 1e-7
+_ROUNDS, _STEP, _DONE, _ROUGHLY = 40, 1.0, 1e-7, 1e-3
 
 
 @dataclass(frozen=True)
@@ -41,43 +41,42 @@ def fit_spread(features: tuple[Array, ...], square: Array) -> Spread:
     """
     x = np.stack(features)
     mean, sd = x.mean(axis=1), x.std(axis=1)
-    z = np.moveaxis((x - mean[:, None]) / np.where(sd > 1e-12, sd, np.inf)[:, None], 0, -1)  # [N, J, F]
+    sd = np.where(sd > 1e-12, sd, np.inf)
+    z = np.moveaxis((x - mean[:, None]) / sd[:, None], 0, -1).swapaxes(0, 1)  # [J, N, F]
     depths, count = square.shape[1], len(features)
-    tiny = 1e-12 * max(float(square.mean()), 1e-300)
-    y = np.maximum(square, tiny)
+    y = np.maximum(square, 1e-12 * max(float(square.mean()), 1e-300)).T  # [J, N]
+    width = max(
+        itertools.product(WIDTHS, repeat=count), key=lambda w: float(_fit(z, y, w, _ROUGHLY)[1].sum())
+    )
+    pairs = np.array([(k, later) for k in range(depths) for later in range(k, depths)])
+    beta = _fit(z[pairs[:, 0]], y[pairs[:, 1]], width, _DONE)[0]
+    slope = tuple(beta[pairs[:, 0] == k].T for k in range(depths))
+    level = tuple(np.exp(np.clip(z[k], -3, 3) @ b).mean(axis=0) for k, b in enumerate(slope))
+    return Spread(mean, sd, slope, level, width)
 
-    def evidence(width: tuple[float, ...]) -> float:
-        return sum(_fit(z[:, k], y[:, k : k + 1], width)[1] for k in range(depths))
 
-    width = max(itertools.product(WIDTHS, repeat=count), key=evidence)
-    slope = tuple(_fit(z[:, k], y[:, k:], width)[0] for k in range(depths))
-    level = tuple(np.exp(np.clip(z[:, k], -3, 3) @ b).mean(axis=0) for k, b in enumerate(slope))
-    return Spread(mean, np.where(sd > 1e-12, sd, np.inf), slope, level, width)
-
-
-def _fit(z: Array, y: Array, width: tuple[float, ...]) -> tuple[Array, float]:
-    """Slopes [F, C] of y [N, C] on z [N, F], and the Laplace evidence summed over C."""
+def _fit(z: Array, y: Array, width: tuple[float, ...], done: float) -> tuple[Array, Array]:
+    """Slopes [B, F] and Laplace evidence [B] of B regressions of y [B, N] on z [B, N, F]."""
     used = np.flatnonzero(np.asarray(width) > 0)
-    n, columns = y.shape
-    x = np.column_stack([np.ones(n), z[:, used]])
+    each, n = y.shape
+    x = np.concatenate([np.ones((each, n, 1)), z[:, :, used]], axis=2)
     precision = np.diag([0.0, *(1 / np.asarray(width)[used] ** 2)])
-    beta = np.zeros((x.shape[1], columns))
-    beta[0] = np.log(y.mean(axis=0))
-    eye = np.eye(len(beta)) * 1e-9 * n
-    for _ in range(_ROUNDS):
-        ratio = y * np.exp(-np.clip(x @ beta, -700, 700))
-        gradient = 0.5 * x.T @ (1 - ratio) + precision @ beta
-        curve = np.einsum("np,nc,nq->cpq", x, 0.25 * (1 + ratio), x) + precision + eye
-        step = np.linalg.solve(curve, gradient.T[..., None])[..., 0].T
-        step = np.clip(step, -_STEP, _STEP)
+    floor = precision + 1e-9 * n * np.eye(len(precision))
+    beta = np.zeros((each, len(precision)))
+    beta[:, 0] = np.log(y.mean(axis=1))
+    for _ in range(_ROUNDS if len(used) else 0):  # with a level alone, that is the answer
+        ratio = y * np.exp(-np.clip((x @ beta[..., None])[..., 0], -700, 700))
+        gradient = 0.5 * ((1 - ratio)[:, None] @ x)[:, 0] + beta @ precision
+        curve = x.swapaxes(1, 2) @ (x * (0.25 * (1 + ratio))[..., None]) + floor
+        step = np.clip(np.linalg.solve(curve, gradient[..., None])[..., 0], -_STEP, _STEP)
         beta -= step
-        if np.abs(step).max() < _DONE:
+        if np.abs(step).max() < done:
             break
-    eta = x @ beta
+    eta = (x @ beta[..., None])[..., 0]
     ratio = y * np.exp(-np.clip(eta, -700, 700))
-    hessian = 0.5 * np.einsum("np,nc,nq->cpq", x, ratio, x) + precision + eye
-    fit = -0.5 * (eta + ratio).sum() - 0.5 * np.einsum("pc,pq,qc->", beta, precision, beta)
-    fit += columns * -np.log(np.asarray(width)[used]).sum() - 0.5 * np.linalg.slogdet(hessian)[1].sum()
-    slope = np.zeros((z.shape[1], columns))
-    slope[used] = beta[1:]
-    return slope, float(fit)
+    hessian = 0.5 * x.swapaxes(1, 2) @ (x * ratio[..., None]) + floor
+    fit = -0.5 * (eta + ratio).sum(axis=1) - 0.5 * np.einsum("bp,pq,bq->b", beta, precision, beta)
+    fit -= np.log(np.asarray(width)[used]).sum() + 0.5 * np.linalg.slogdet(hessian)[1]
+    slope = np.zeros((each, z.shape[2]))
+    slope[:, used] = beta[:, 1:]
+    return slope, fit
