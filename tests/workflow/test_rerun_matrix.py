@@ -7,13 +7,16 @@ from project import CI
 
 TASKS = {"tiny_head", "tiny_noise", "tiny_modular", "tiny_synthetic"}
 JOINT = {
-    ("gather", t) for t in ("variance", "envelope", "c_star", "regimes", "intrinsic", "advice", "summary")
+    ("gather", t)
+    for t in ("variance", "envelope", "c_star", "regimes", "intrinsic", "advice", "summary", "policies")
 }
-ANALYSED = {("figures", f) for f in ("fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic")}
+ANALYSED = {
+    ("figures", f) for f in ("fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic", "frontier")
+}
 SOURCES = {("gather", "sources"), ("figures", "sources")}
 FIGURES = ANALYSED | {("figures", "sources")}
 PROVENANCE = ("provenance", "")
-DECIDED = {("gather", t) for t in ("c_star", "regimes", "intrinsic", "advice", "summary")}
+DECIDED = {("gather", t) for t in ("c_star", "regimes", "intrinsic", "advice", "summary", "policies")}
 
 
 @contextlib.contextmanager
@@ -81,20 +84,30 @@ def test_one_tasks_change_runs_that_task_alone(finished, change, prepares):
 def test_a_price_or_gamma_runs_decide_and_later(finished):
     for change in ("decide={gamma: [0.001]}", "decide={prices: [0.3]}"):
         jobs = finished.plan("all", *CI, "--config", change)
-        assert {r for r, _ in jobs} == {"decide", "gather", "figures", "provenance"}
-        assert tasks_of(jobs, "decide") == TASKS
+        assert {r for r, _ in jobs} == {"decide", "policies", "gather", "figures", "provenance"}
+        assert tasks_of(jobs, "decide") == tasks_of(jobs, "policies") == TASKS
         assert {j for j in jobs if j[0] == "gather"} == DECIDED
 
 
 def test_a_risk_setting_runs_risk_and_later(finished):
     jobs = finished.plan("all", *CI, "--config", "risk={confidence: 0.9}")
-    assert rules_of(jobs) == {"risk", "decide", "decompose", "gather", "figures", "provenance"}
+    assert rules_of(jobs) == {
+        "risk", "decide", "decompose", "policies", "gather", "figures", "provenance",
+    }  # fmt: skip
 
 
 def test_other_components_of_the_outputs_run_risk_and_later(finished):
     jobs = finished.plan("all", *CI, "--config", "tasks={tiny_head: {outputs: {components: 5}}}")
-    assert rules_of(jobs) == {"risk", "decide", "gather", "figures", "provenance"}
+    assert rules_of(jobs) == {"risk", "decide", "policies", "gather", "figures", "provenance"}
     assert tasks_of(jobs, "risk", "decide") == {"tiny_head"}
+
+
+def test_another_policy_runs_policies_and_their_figure(finished):
+    jobs = finished.plan("all", *CI, "--config", "policies={eta: 3}")
+    assert tasks_of(jobs, "policies") == TASKS
+    assert jobs - {j for j in jobs if j[0] == "policies"} == {
+        ("gather", "policies"), ("figures", "frontier"), PROVENANCE,
+    }  # fmt: skip
 
 
 def test_another_device_makes_no_result_stale(finished):
@@ -151,7 +164,7 @@ def test_an_edit_in_training_runs_training_and_later(finished):
 def test_an_edit_in_risk_runs_risk_and_later(finished):
     with appended(finished.folder / "src/prehoc/risk/proxies.py", "# a remark\n"):
         jobs = finished.plan("all", *CI)
-    assert rules_of(jobs) == {"risk", "decide", "gather", "figures"} | (
+    assert rules_of(jobs) == {"risk", "decide", "policies", "gather", "figures"} | (
         {"provenance"} if PROVENANCE in jobs else set()
     )
     assert tasks_of(jobs, "risk") == TASKS

@@ -207,7 +207,13 @@ SOURCES: dict[str, tuple[str, ...]] = {
         "tables",
     ),
     "robustness": ("risk/robustness.py", "tables"),
-    "policies": ("predictors", "risk", "tables"),
+    "policies": (
+        *(f"predictors/{name}.py" for name in ("battery", "forecasts", "judged", "online", "path_law")),
+        *(f"predictors/{name}.py" for name in ("policies", "racing", "regret", "spread")),
+        "risk",
+        "tables",
+        "tasks/streams.py",
+    ),
     "figures": ("figures", "tables"),
     "benchmark": ("benchmark", "predictors", "risk", "synthetic", "tables", "tasks/streams.py"),
 }
