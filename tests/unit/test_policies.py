@@ -37,7 +37,11 @@ def trial(name="dynamic_a050", runs=1200, seed=7):
 
 @functools.cache
 def table(name="dynamic_a050", runs=1200):
-    return judge(trial(name, runs), prices=PRICES, settings=SET, seed=3).set_index(["policy", "price"])
+    return judged(trial(name, runs), prices=PRICES, settings=SET, seed=3).set_index(["policy", "price"])
+
+
+def judged(one, **given):
+    return judge(one, **given)[0]
 
 
 def some(n=60, d=6, seed=0, **changes):
@@ -94,7 +98,7 @@ def test_on_exact_instances_the_numbers_are_the_theorys(name):
 def test_no_probing_is_the_variance_of_held_out_runs_about_the_other_halfs_mean():
     """Var R (1 + 1/n) exactly, on average over all halves; of 120 halves to within 3 %."""
     one = some(n=40, d=2)
-    made = judge(one, prices=[0.2], settings=SET | {"splits": 60, "resamples": 100}, seed=1)
+    made = judged(one, prices=[0.2], settings=SET | {"splits": 60, "resamples": 100}, seed=1)
     got = made.set_index("policy").loc["no_probing", "risk"]
     assert got == pytest.approx(one.var_r * (1 + 1 / 20), rel=0.03)
 
@@ -171,9 +175,9 @@ def test_fixed_depths():
 
 def test_units_and_the_sign_of_the_metric_change_nothing_else():
     one = some()
-    plain = judge(one, prices=[0.2], settings=SET, seed=5).set_index("policy")
+    plain = judged(one, prices=[0.2], settings=SET, seed=5).set_index("policy")
     loss = dataclasses.replace(one, metric=-10 * one.metric, outcome=-10 * one.outcome, higher=False)
-    turned = judge(loss, prices=[0.2], settings=SET, seed=5).set_index("policy")
+    turned = judged(loss, prices=[0.2], settings=SET, seed=5).set_index("policy")
     for column, factor in (
         ("risk", 100), ("total_risk", 100), ("regret_go", 10), ("regret_best", 10), ("steps", 1),
         ("total_high", 100), ("regret_best_high", 10), ("calibration_steps", 1), ("break_even_runs", 1),
@@ -182,17 +186,17 @@ def test_units_and_the_sign_of_the_metric_change_nothing_else():
 
 
 def test_too_few_runs_or_a_constant_outcome_give_no_rows():
-    assert judge(some(n=19), prices=[0.2], settings=SET, seed=0).empty
-    assert judge(some(outcome=np.full(60, 0.7)), prices=[0.2], settings=SET, seed=0).empty
-    assert len(judge(some(n=20), prices=[0.2], settings=SET, seed=0)) == len(policies.POLICIES)
+    assert judged(some(n=19), prices=[0.2], settings=SET, seed=0).empty
+    assert judged(some(outcome=np.full(60, 0.7)), prices=[0.2], settings=SET, seed=0).empty
+    assert len(judged(some(n=20), prices=[0.2], settings=SET, seed=0)) == len(policies.POLICIES)
 
 
 def test_few_depths_and_a_metric_that_stands_still():
     assert (
-        len(judge(some(d=2), prices=[0.2], settings=SET, seed=0)) == len(policies.POLICIES) - 1
+        len(judged(some(d=2), prices=[0.2], settings=SET, seed=0)) == len(policies.POLICIES) - 1
     )  # no online
     still = some(metric=np.full((60, 6), 0.5))
-    made = judge(still, prices=[0.2], settings=SET, seed=0).set_index("policy")
+    made = judged(still, prices=[0.2], settings=SET, seed=0).set_index("policy")
     assert made.loc["full", "risk"] == pytest.approx(made.loc["no_probing", "risk"])
     assert made.loc["c_star", "steps"] <= 1
 
@@ -200,8 +204,8 @@ def test_few_depths_and_a_metric_that_stands_still():
 def test_failed_runs_pay_their_steps_and_nothing_else():
     one = some()
     lost = dataclasses.replace(one, failed=np.full(20, 8.0))
-    plain = judge(one, prices=[0.2], settings=SET, seed=5).set_index("policy")
-    made = judge(lost, prices=[0.2], settings=SET, seed=5).set_index("policy")
+    plain = judged(one, prices=[0.2], settings=SET, seed=5).set_index("policy")
+    made = judged(lost, prices=[0.2], settings=SET, seed=5).set_index("policy")
     np.testing.assert_allclose(made["risk"], plain["risk"])
     np.testing.assert_allclose(made["regret_best"], plain["regret_best"])
     for policy, paid in (("no_probing", 0), ("full", 8), ("deep", 8), ("shallow", 2), ("sha", 8)):
@@ -245,3 +249,19 @@ def test_tables_become_a_trial_with_its_failures():
     assert both.beside.shape == (39, 5, 1)
     np.testing.assert_array_equal(both.beside[:, :, 0], both.metric)
     assert not trial_of(loss, draws, metric="loss", horizon=16).higher
+
+
+def test_policies_are_compared_on_the_same_runs():
+    made, pairs = judge(trial(), prices=PRICES, settings=SET, seed=3)
+    total = made.set_index(["policy", "price"])["total_risk"]
+    for row in pairs.to_dict("records"):
+        expected = total[row["other"], row["price"]] / total[row["policy"], row["price"]]
+        assert row["ratio"] == pytest.approx(expected)
+        assert row["low"] <= row["ratio"] <= row["high"]
+    assert set(pairs["policy"]) == set(policies.CALIBRATED)
+    near = pairs[
+        (pairs["policy"] == "c_star") & (pairs["other"] == "oracle") & (pairs["price"] == 0.05)
+    ].iloc[0]
+    alone = made[(made["policy"] == "c_star") & (made["price"] == 0.05)].iloc[0]
+    width = (alone["total_high"] - alone["total_low"]) / alone["total_risk"]
+    assert near["high"] - near["low"] < 0.5 * width  # much the same stops: little is left between them

@@ -48,7 +48,17 @@ def run(folder):
         "regimes": "regimes.csv",
     }
     given = [x for name, file in args.items() for x in (f"--{name}", str(folder / file))]
-    return CliRunner().invoke(app, ["policies", *given, "--out", str(folder / "policies.csv")])
+    return CliRunner().invoke(
+        app,
+        [
+            "policies",
+            *given,
+            "--out",
+            str(folder / "policies.csv"),
+            "--against",
+            str(folder / "against.csv"),
+        ],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +76,8 @@ def test_the_command_writes_every_policy_at_every_price(made, stage):
     assert table.groupby("price")["policy"].nunique().tolist() == [12] * table["price"].nunique()
     assert set(table["regime"]) == {"dynamic_critical"}  # what one who sees the curve meets
     assert (table["n"] == 60).all()
+    pairs = tables.read("policies_against", made / "against.csv")
+    assert len(pairs) == 5 * 5 * table["price"].nunique()
 
 
 def test_the_same_config_gives_the_same_bytes(made):
@@ -90,6 +102,7 @@ def test_too_few_runs_leave_an_empty_table_and_a_line(tmp_path, stage, runs, cap
     with caplog.at_level("INFO", logger="prehoc"):
         assert run(tmp_path).exit_code == 0
     assert tables.read("policies", tmp_path / "policies.csv").empty
+    assert tables.read("policies_against", tmp_path / "against.csv").empty
     assert f"{runs} runs" in caplog.text
     assert "min_runs" in caplog.text
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prehoc.predictors import racing
-from prehoc.predictors.regret import Tally, bootstrap, break_even, cohorts, regret_best, regret_go
+from prehoc.predictors.regret import Tally, between, break_even, cohorts, regret_best, regret_go, resampled
 
 
 def test_rungs_are_powers_of_eta_below_the_horizon():
@@ -124,12 +124,13 @@ def test_intervals_of_best_of_k_have_the_spread_of_repeated_experiments():
 
 def test_bootstrap_of_a_mean():
     values = np.random.default_rng(0).standard_normal((400, 1)) + 3
-    mean, low, high = bootstrap(values, 2000, 0.95, np.random.default_rng(1))[:, 0]
+    mean, drawn = resampled(values, 2000, np.random.default_rng(1))
+    low, high = between(drawn, 0.95)
     assert mean == pytest.approx(values.mean())
-    assert (high - low) / 3.92 == pytest.approx(values.std() / 20, rel=0.08)
-    gap = bootstrap(np.r_[values, [[np.nan]]], 50, 0.95, np.random.default_rng(1))
-    assert gap[0, 0] == pytest.approx(values.mean())
-    assert np.isfinite(gap).all()
+    assert (high - low)[0] / 3.92 == pytest.approx(values.std() / 20, rel=0.08)
+    mean, drawn = resampled(np.r_[values, [[np.nan]]], 50, np.random.default_rng(1))
+    assert mean == pytest.approx(values.mean())
+    assert np.isfinite(drawn).all()
 
 
 def test_break_even():

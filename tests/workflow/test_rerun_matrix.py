@@ -8,7 +8,17 @@ from project import CI
 TASKS = {"tiny_head", "tiny_noise", "tiny_modular", "tiny_synthetic"}
 JOINT = {
     ("gather", t)
-    for t in ("variance", "envelope", "c_star", "regimes", "intrinsic", "advice", "summary", "policies")
+    for t in (
+        "variance",
+        "envelope",
+        "c_star",
+        "regimes",
+        "intrinsic",
+        "advice",
+        "summary",
+        "policies",
+        "policies_against",
+    )
 }
 ANALYSED = {
     ("figures", f) for f in ("fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic", "frontier")
@@ -16,7 +26,10 @@ ANALYSED = {
 SOURCES = {("gather", "sources"), ("figures", "sources")}
 FIGURES = ANALYSED | {("figures", "sources")}
 PROVENANCE = ("provenance", "")
-DECIDED = {("gather", t) for t in ("c_star", "regimes", "intrinsic", "advice", "summary", "policies")}
+DECIDED = {
+    ("gather", t)
+    for t in ("c_star", "regimes", "intrinsic", "advice", "summary", "policies", "policies_against")
+}
 
 
 @contextlib.contextmanager
@@ -106,7 +119,7 @@ def test_another_policy_runs_policies_and_their_figure(finished):
     jobs = finished.plan("all", *CI, "--config", "policies={eta: 3}")
     assert tasks_of(jobs, "policies") == TASKS
     assert jobs - {j for j in jobs if j[0] == "policies"} == {
-        ("gather", "policies"), ("figures", "frontier"), PROVENANCE,
+        ("gather", "policies"), ("gather", "policies_against"), ("figures", "frontier"), PROVENANCE,
     }  # fmt: skip
 
 

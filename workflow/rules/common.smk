@@ -28,6 +28,7 @@ from prehoc.preflight import preflight
 from prehoc.synthetic.instances import INSTANCES
 
 TABLES = ["variance", "envelope", "c_star", "regimes", "intrinsic", "advice"]
+POLICY_TABLES = ["policies", "policies_against"]
 LOCK = local("envs/requirements.txt")
 FIGURES = ["fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic"]
 
@@ -286,7 +287,7 @@ def crossing(wildcards):
 
 def tables_made():
     """The joint tables that the enabled tasks fill; crossed ones fill `sources` alone."""
-    return ([*TABLES, "policies"] if TASKS else []) + (["sources"] if CROSSED else [])
+    return ([*TABLES, *POLICY_TABLES] if TASKS else []) + (["sources"] if CROSSED else [])
 
 
 def rules_of(what):

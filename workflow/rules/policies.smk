@@ -6,7 +6,8 @@ rule policies:
         draws="results/{task}/draws.parquet",
         regimes="results/{task}/regimes.csv",
     output:
-        "results/{task}/policies.csv",
+        policies="results/{task}/policies.csv",
+        against="results/{task}/policies_against.csv",
     log:
         "results/logs/policies/{task}.log",
     benchmark:
@@ -21,32 +22,38 @@ rule policies:
         "{wildcards.task}: what probing by each policy costs and gains"
     shell:
         "prehoc --log {log} policies --config {input.config} --runs {input.runs}"
-        " --draws {input.draws} --regimes {input.regimes} --out {output}"
+        " --draws {input.draws} --regimes {input.regimes} --out {output.policies}"
+        " --against {output.against}"
 
 
-rule gather_policies:
-    input:
-        [f"results/{t}/policies.csv" for t in TASKS],
-    output:
-        report(
-            "results/tables/policies.csv",
-            caption="../report/policies_table.rst",
-            category="Tables",
-            labels={"table": "policies"},
-        ),
-    log:
-        "results/logs/gather/policies.log",
-    benchmark:
-        "results/benchmarks/gather/policies.tsv"
-    localrule: True
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        source=source_digest("collect"),
-    message:
-        "join the tasks' policies tables"
-    shell:
-        "prehoc --log {log} gather --table policies --out {output} {input}"
+for name in POLICY_TABLES:
+
+    rule:
+        name:
+            f"gather_{name}"
+        input:
+            [f"results/{t}/{name}.csv" for t in TASKS],
+        output:
+            report(
+                f"results/tables/{name}.csv",
+                caption=f"../report/{name}_table.rst",
+                category="Tables",
+                labels={"table": name},
+            ),
+        log:
+            f"results/logs/gather/{name}.log",
+        benchmark:
+            f"results/benchmarks/gather/{name}.tsv"
+        localrule: True
+        conda:
+            "../../envs/analysis.yaml"
+        params:
+            source=source_digest("collect"),
+            table=name,
+        message:
+            f"join the tasks' {name} tables"
+        shell:
+            "prehoc --log {log} gather --table {params.table} --out {output} {input}"
 
 
 rule fig_frontier:

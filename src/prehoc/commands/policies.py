@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prehoc.commands.app import Out, StageFile, app, log, read_stage
 from prehoc.errors import TooFewRunsError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @app.command()
@@ -17,6 +20,7 @@ def policies(
     runs: Annotated[Path, typer.Option(help="runs table")],
     draws: Annotated[Path, typer.Option(help="draws table")],
     out: Out,
+    against: Annotated[Path | None, typer.Option(help="policies_against table to write")] = None,
     regimes: Annotated[Path | None, typer.Option(help="regimes table: the task's regime is noted")] = None,
 ) -> None:
     """What probing by each policy costs and gains, on runs held out of its calibration, for one task."""
@@ -32,12 +36,12 @@ def policies(
         trial = trial_of(*frames, metric=metric_of(stage), horizon=stage["horizon"])
     except TooFewRunsError as error:
         log.info(f"{error}; no policies are judged")
-        tables.write("policies", tables.empty("policies"), out)
+        _write(tables.empty("policies"), tables.empty("policies_against"), out, against)
         return
     prices = {float(w) for w in (*stage["prices"], *stage["policies"]["sweep"])}
     if trial.var_r > 0:
         prices |= {g * stage["cost_per_step"] * trial.horizon / trial.var_r for g in stage["gamma"]}
-    made = judge(
+    made, pairs = judge(
         trial,
         prices=sorted(prices),
         settings=stage["policies"],
@@ -48,10 +52,18 @@ def policies(
     )
     if made.empty:
         log.info(
-            f"{trial.task}: {len(trial.outcome)} runs with a final value, of variance {trial.var_r:.3g}: policies "
-            f"are judged from {least} runs (policies.min_runs) whose R varies; the table is empty"
+            f"{trial.task}: {len(trial.outcome)} runs with a final value, of variance {trial.var_r:.3g}; "
+            f"policies take {least} (policies.min_runs) and an R that varies: the table is empty"
         )
+    _write(made, pairs, out, against)
+
+
+def _write(made: pd.DataFrame, pairs: pd.DataFrame, out: Path, against: Path | None) -> None:
+    from prehoc import tables
+
     tables.write("policies", made, out)
+    if against is not None:
+        tables.write("policies_against", pairs, against)
 
 
 def _regime(path: Path | None) -> str:

@@ -208,7 +208,10 @@ SOURCES: dict[str, tuple[str, ...]] = {
     ),
     "robustness": ("risk/robustness.py", "tables"),
     "policies": (
-        *(f"predictors/{name}.py" for name in ("battery", "forecasts", "judged", "online", "path_law")),
+        *(
+            f"predictors/{name}.py"
+            for name in ("accounts", "battery", "forecasts", "judged", "online", "path_law")
+        ),
         *(f"predictors/{name}.py" for name in ("policies", "racing", "regret", "spread")),
         "risk",
         "tables",

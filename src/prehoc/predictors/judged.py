@@ -1,4 +1,4 @@
-"""The table `policies` of one task: every policy on runs held out of its calibration.
+"""Policies at work: every policy of one task on runs held out of its calibration.
 
 Runs are cut into random halves; each half calibrates (forecasters, thresholds, error of extrapolation,
 the risk curve behind c*, the online rule's prior) for the other.  Numbers are averages over splits of
@@ -17,17 +17,16 @@ from numpy.typing import NDArray
 
 from prehoc import tables
 from prehoc.predictors import online, policies, racing
+from prehoc.predictors.accounts import ANY, Key, accounts
 from prehoc.predictors.forecasts import Trial, forecasts
-from prehoc.predictors.regret import Tally, bootstrap, break_even, cohorts, regret_best, regret_go
+from prehoc.predictors.regret import Tally, cohorts, regret_best, regret_go
 from prehoc.tasks.streams import name_words
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-Key = tuple[str, float]  # policy and price; price nan where it makes no difference to where it stops
 
 _STREAM = 8_411  # of the splits, beside the task's own streams
-ANY = float("nan")
 
 
 @dataclass
@@ -78,17 +77,17 @@ def judge(
     shift: float = 0.0,
     confidence: float = 0.95,
     online_options: Mapping[str, Any] | None = None,
-) -> pd.DataFrame:
-    """The table `policies` of a task, a row a policy and price w = gamma lambda T / Var R.
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tables `policies` and `policies_against` of a task, a row a policy and price.
 
-    `settings` is the config's block `policies`.  Empty for fewer runs than `min_runs`, or a constant R.
+    A price is gamma lambda T / Var R; `settings` is the config's block `policies`.  Empty for fewer runs than `min_runs`, or a constant R.
     A failed run pays its steps up to its failure, or to the stop if that is fixed and comes before, and
     is in no other number.  Var R of all runs serves as the price's unit alone.
     """
     runs = len(trial.outcome)
     scale = max(abs(float(trial.outcome.mean())), 1e-300) if runs else 1.0
     if runs < settings["min_runs"] or not trial.var_r > (1e-12 * scale) ** 2:
-        return tables.empty("policies")
+        return tables.empty("policies"), tables.empty("policies_against")
     rng = np.random.Generator(
         np.random.Philox(np.random.SeedSequence([seed, *name_words(trial.task), _STREAM]))
     )
@@ -113,7 +112,15 @@ def judge(
                 settings,
             )
             _play(half, rates, tallies, online_options or {})
-    return _table(trial, tallies, rates, settings, regime, confidence, rng)
+    return accounts(
+        trial,
+        tallies,
+        rates,
+        regime=regime,
+        resamples=settings["resamples"],
+        confidence=confidence,
+        rng=rng,
+    )
 
 
 def _play(
@@ -214,101 +221,3 @@ def _races(half: _Half, tallies: dict[Key, Tally]) -> None:
         tally.add(groups.ravel(), error.ravel(), trial.steps()[stop].ravel(), go.ravel())
         deepest = level == level.max(axis=1, keepdims=True)
         tally.add_cohorts(groups, regret_best(trial.gain[groups], half.sign * forecast, deepest))
-
-
-def _failed_steps(trial: Trial, tally: Tally, fixed: bool) -> float:
-    """Mean steps of a failed run: to its failure, or to a fixed stop that comes before."""
-    steps = trial.steps()
-    if not fixed or not tally.stops:
-        return float(trial.failed.mean())
-    number = sum(tally.stops.values())
-    paid = [np.minimum(trial.failed, steps[stop]).mean() * n for stop, n in tally.stops.items()]
-    return float(sum(paid)) / number
-
-
-def _table(
-    trial: Trial,
-    tallies: Mapping[Key, Tally],
-    rates: Mapping[float, float],
-    settings: Mapping[str, Any],
-    regime: str,
-    confidence: float,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    """Rows from tallies: averages over all runs, intervals, prices, break-even."""
-    columns: list[Array] = []
-    told: dict[tuple[str, float], float] = {}
-    rows: list[dict[str, Any]] = []
-    lost = len(trial.failed) / (len(trial.failed) + len(trial.outcome))
-    for name in policies.POLICIES:
-        for price, rate in rates.items():
-            key = next((k for k in tallies if k[0] == name and (k[1] == price or k[1] != k[1])), None)
-            if key is None:
-                continue
-            tally = tallies[key]
-            mean = tally.means()
-            told[name, price] = float(np.nanmean(mean["told"])) if np.isfinite(mean["told"]).any() else ANY
-            extra = lost * _failed_steps(trial, tally, key in tallies) if lost else 0.0
-            columns += [
-                mean["error"],
-                mean["error"] + rate * ((1 - lost) * mean["steps"] + extra),
-                mean["go"],
-                (1 - lost) * mean["steps"] + extra,
-            ]
-            rows.append({"policy": name, "price": price, "tally": tally})
-    made = bootstrap(np.stack(columns, axis=1), settings["resamples"], confidence, rng)
-    finding = made.reshape(3, len(rows), 4)
-    totals = {(r["policy"], r["price"]): finding[0, i, 1] for i, r in enumerate(rows)}
-    out = []
-    for i, row in enumerate(rows):
-        name, price, tally = row["policy"], row["price"], row["tally"]
-        (risk, total, go, steps), low, high = finding[0, i], finding[1, i], finding[2, i]
-        best = tally.best_of(confidence)
-        cost, even, note = _repaid(trial, name, price, totals, rates)
-        out.append(
-            {
-                "task": trial.task, "regime": regime, "policy": name, "price": price,
-                "steps": steps, "steps_share": steps / trial.horizon,
-                "risk": risk, "risk_low": low[0], "risk_high": high[0],
-                "total_risk": total, "total_low": low[1], "total_high": high[1],
-                "regret_go": go, "regret_go_low": low[2], "regret_go_high": high[2],
-                "regret_best": best[0], "regret_best_low": best[1], "regret_best_high": best[2],
-                "calibration_steps": cost, "break_even_runs": even,
-                "told": told[name, price], "var_r": trial.var_r, "n": len(trial.outcome),
-                "note": "; ".join(filter(None, [_where(trial, tally), note, _failures(trial)])),
-            }
-        )  # fmt: skip
-    return tables.check("policies", pd.DataFrame(out))
-
-
-def _repaid(
-    trial: Trial,
-    name: str,
-    price: float,
-    totals: Mapping[tuple[str, float], float],
-    rates: Mapping[float, float],
-) -> tuple[float, float, str]:
-    """Steps of a policy's calibration, runs that repay it, and against which policy."""
-    if name == "oracle":
-        return 0.0, ANY, "a yardstick: the best fixed depth in hindsight, on the judged runs"
-    if name not in policies.CALIBRATED:
-        return 0.0, ANY, ""
-    other = min(policies.BASELINES, key=lambda n: totals[n, price])
-    cost = float(len(trial.outcome) // 2 * trial.horizon + trial.failed.sum() / 2)
-    even = break_even(cost, totals[name, price], totals[other, price], rates[price])
-    word = "break-even against" if np.isfinite(even) else "never repaid against"
-    return cost, even, f"{word} {other}"
-
-
-def _where(trial: Trial, tally: Tally) -> str:
-    """At which depth a policy of one depth stopped, over the splits."""
-    if not tally.stops:
-        return ""
-    steps = trial.steps()
-    often = sorted(tally.stops)
-    low, high = int(steps[often[0]]), int(steps[often[-1]])
-    return f"stops at {low}" if low == high else f"stops at {low} to {high}, by split"
-
-
-def _failures(trial: Trial) -> str:
-    return f"{len(trial.failed)} failed runs: in steps alone" if len(trial.failed) else ""

@@ -117,19 +117,25 @@ class Tally:
         return mean, max(mean - width, 0.0), mean + width
 
 
-def bootstrap(values: Array, resamples: int, confidence: float, rng: np.random.Generator) -> Array:
-    """Means and percentile intervals over runs of the columns of values [N, Q]: [3, Q], nan left out."""
+def resampled(values: Array, resamples: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Means over runs of the columns of values [N, Q], and those of a bootstrap [resamples, Q].
+
+    A run that lacks a value counts with the mean of the others.
+    """
     n = len(values)
     known = np.isfinite(values)
     filled = np.where(known, values, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = filled.sum(axis=0) / known.sum(axis=0)
-        filled = np.where(known, values, mean)
-        weight = rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n
-        drawn = weight @ filled
+    weight = rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n
+    return mean, weight @ np.where(known, values, mean)
+
+
+def between(drawn: Array, confidence: float) -> tuple[Array, Array]:
+    """The percentile interval of each column of `drawn` [resamples, Q]."""
     tail = (1 - confidence) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
-    return np.stack([mean, low, high])
+    return low, high
 
 
 def break_even(calibration: float, own: float, other: float, rate: float) -> float:

@@ -153,6 +153,23 @@ DECISIONS: dict[str, pa.DataFrameSchema] = {
         },
         ["task", "policy", "price"],
     ),
+    # Total risk of `other` over that of `policy`, at one price and on the same held-out runs: over 1 where
+    # the policy is the cheaper one.  The interval is of the two together (paired bootstrap over runs).
+    "policies_against": schema(
+        "policies_against",
+        {
+            "task": text(),
+            "regime": text(_REGIME),
+            "policy": text(),
+            "other": text(),
+            "price": number(ge=0),
+            "ratio": number(ge=0),
+            "low": number(ge=0),
+            "high": number(ge=0),
+            "n": whole(),
+        },
+        ["task", "policy", "other", "price"],
+    ),
     # E1-E7 against criteria that the config fixed before the run.
     "claims": schema(
         "claims",
