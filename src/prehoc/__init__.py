@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prehoc.fits.fit import Fit, fit
+    from prehoc.fits.online import Online, online
     from prehoc.fits.verdicts import Verdict
     from prehoc.training.probe_callback import ProbeCallback
 
 # What is imported at first use, so that `import prehoc` costs nothing: name -> module.
 _LAZY = {
     "Fit": "prehoc.fits.fit",
+    "Online": "prehoc.fits.online",
     "ProbeCallback": "prehoc.training.probe_callback",
     "Verdict": "prehoc.fits.verdicts",
     "fit": "prehoc.fits.fit",
+    "online": "prehoc.fits.online",
 }
 
-__all__ = ["Fit", "ProbeCallback", "Verdict", "fit"]
+__all__ = ["Fit", "Online", "ProbeCallback", "Verdict", "fit", "online"]
 
 
 def __getattr__(name: str) -> Any:

@@ -26,6 +26,7 @@ from prehoc.commands import (  # noqa: F401
     fitting,
     imports,
     newtask,
+    online,
     plan,
     project,
     robustness,
