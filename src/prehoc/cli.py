@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from prehoc.commands import (  # noqa: F401
+    advise,
     analysis,
     benchmark,
     bound,

@@ -10,7 +10,7 @@ from prehoc.config.blocks import Block
 
 
 class Online(Block):
-    """Numbers of the online stopping rule (docs/online.md); the arguments of predictors.online.fit_prior."""
+    """Numbers of the online stopping rule, as predictors.online.fit_prior takes them (docs/online.md)."""
 
     least_depths: Annotated[int, Field(ge=4)] = Field(description="metrics seen before any stop")
     least_runs: Annotated[int, Field(ge=5)] = Field(
