@@ -23,9 +23,7 @@ def advise(
     ] = None,
     task: Annotated[str | None, typer.Option(help="which task, where there are several")] = None,
     unit: Annotated[str, typer.Option(help="of the budget: steps, hours or money")] = "steps",
-    step_seconds: Annotated[
-        float | None, typer.Option(help="what a step takes, for hours and money")
-    ] = None,
+    step_seconds: Annotated[float | None, typer.Option(help="of one step, for hours and money")] = None,
     price_per_hour: Annotated[float | None, typer.Option(help="for a budget in money")] = None,
     candidates: Annotated[int, typer.Option(help="runs to choose the best of")] = 1,
     threshold: Annotated[float | None, typer.Option(help="of R, for a go / no-go decision")] = None,

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import f as f_law
 
 from prehoc.errors import InputError
+from prehoc.fits.advice_words import lines
 from prehoc.fits.budget import Budget
 from prehoc.fits.fit import Fit
 from prehoc.fits.known import Known, known_task
 from prehoc.fits.library import Nearest, nearest, prepared_features, read_library
-from prehoc.fits.phrases import REGIMES
 from prehoc.risk import chances
 
 _SAME = 1e-9
+LEVEL = 0.05  # a risk is below Var R where chance would make it so more rarely than this
 
 TASKS_OWN = (
     "these are averages over runs of the task: alpha, L_int and c* are the task's, and say nothing of how "
@@ -78,7 +80,7 @@ class Advice:
         return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in told.items()}
 
     def __str__(self) -> str:
-        return "\n".join(_lines(self))
+        return "\n".join(lines(self))
 
 
 def advise(
@@ -146,11 +148,28 @@ def _advice(known: Known, spend: Budget, candidates: int, price: float, threshol
 
 
 def c_star_of(known: Known, price: float) -> int:
-    """The measured depth, or 0, with the least risk + w Var R c/T; ties go to the shallower."""
-    depth = np.concatenate([[0], known.depth[known.depth < known.horizon]])
-    risk = np.concatenate([[known.var_r], known.level[: len(depth) - 1]])
+    """The measured depth, or 0, with the least risk + w Var R c/T; ties go to the shallower.
+
+    A depth whose risk cannot be told from Var R counts as Var R.
+    """
+    before = known.depth < known.horizon
+    depth = np.concatenate([[0], known.depth[before]])
+    told = [level if tells(known, level) else known.var_r for level in known.level[before]]
+    risk = np.array([known.var_r, *told])
     total = risk + price * known.var_r * depth / known.horizon
     return int(depth[int(np.argmin(total))])
+
+
+def tells(known: Known, risk: float) -> bool:
+    """Whether a risk is below Var R by more than chance: the F test of one slope, at the 5 % level.
+
+    F = (Var R (n - 1) - L (n - 2))/L, as L = RSS/(n - 2) and Var R = TSS/(n - 1) of the same n runs.
+    """
+    n = known.runs
+    if risk <= 0 or n < 3:
+        return n >= 3
+    gain = (known.var_r * (n - 1) - risk * (n - 2)) / risk
+    return bool(f_law.sf(max(gain, 0.0), 1, n - 2) < LEVEL)
 
 
 def _one(known: Known, spend: Budget, price: float, threshold: float | None) -> Advice:
@@ -196,8 +215,8 @@ def _many(known: Known, spend: Budget, k: int, price: float, threshold: float | 
     if depth < deepest:
         beyond = "nothing deeper was measured" if depth == known.depth[-1] else "deeper tells no more"
         notes.append(f"the budget would reach depth {deepest:,}; {beyond}")
-    if known.at(depth)[0] >= known.var_r * (1 - _SAME):
-        notes.append("probing tells nothing of which one is best: any pick is as good")
+    if not tells(known, known.at(depth)[0]):
+        notes.append("as measured, probing tells nothing of which one is best: any pick may be as good")
     notes.append("candidates are taken as runs of this task: other models, data or settings are not")
     return _made(known, spend, k, price, threshold, depth, True, k * depth + horizon - depth, notes)
 
@@ -259,61 +278,3 @@ def _limits(known: Known, threshold: float | None) -> list[str]:
     if threshold is not None and not np.isfinite(known.mean_r):
         notes.append("the mean of R is not known: no chance of a wrong call can be told")
     return [*notes, TASKS_OWN]
-
-
-def _lines(a: Advice) -> list[str]:
-    lines = []
-    if a.nearest:
-        lines.append(a.nearest["in_words"])
-    head = f"{a.task} ({a.runs:,} runs, {a.metric}, {REGIMES.get(a.regime, a.regime)})"
-    if a.cannot:
-        return [*lines, f"{head}: nothing can be said: {a.cannot}.", *_noted(a)]
-    many = f"all {a.candidates} candidates" if a.candidates > 1 else "a run"
-    then = "then train the best to the end" if a.finish else "then decide"
-    if a.depth == 0:
-        lines.append(f"{head}: do not probe; decide at once.")
-    elif a.finish and a.depth == a.horizon:
-        lines.append(f"{head}: train {many} to the end, {a.horizon:,}.")
-    else:
-        lines.append(f"{head}: probe {many} to depth {a.depth:,} of {a.horizon:,}, {then}.")
-    low, high = np.sqrt([a.risk_low, a.risk_high])
-    sees = _SEES.get(a.information, a.information)
-    if a.depth == 0:
-        lines.append(f"  Left open: all of Var R, R's standard deviation over runs being {a.sd_left:.3g}.")
-    elif not (a.finish and a.depth == a.horizon):
-        lines.append(
-            f"  Left open there: R with a standard deviation of {a.sd_left:.3g} ({low:.3g} to {high:.3g}), "
-            f"{a.share:.0%} of Var R, to a predictor that sees {sees}."
-        )
-    lines.append(
-        f"  Cost: {a.budget.words(a.spent_steps)}; saved: {a.budget.words(a.saved_steps)}, "
-        f"{a.saved_share:.0%} of training {many} to the end."
-    )
-    lines.append(f"  Chance to pick the worse of two runs: {_chance(a, 'wrong_pick')}.")
-    if a.wrong_call is not None:
-        lines.append(
-            f"  Chance of a wrong go / no-go at {a.threshold:g}: {_chance(a, 'wrong_call')}, on average."
-        )
-    if a.short_of_best is not None:
-        lines.append(
-            f"  The pick falls short of the best of {a.candidates} by {a.short_of_best:.3g} on average."
-        )
-    return [*lines, *_noted(a)]
-
-
-_SEES = {
-    "last": "the metric there",
-    "prefix": "all metrics up to there",
-    "outputs": "metric and outputs there",
-    "static+prefix": "static information and all metrics up to there",
-    "state": "the run's whole state",
-}
-
-
-def _chance(a: Advice, name: str) -> str:
-    low, high = getattr(a, f"{name}_low"), getattr(a, f"{name}_high")
-    return f"{getattr(a, name):.0%} ({low:.0%} to {high:.0%})"
-
-
-def _noted(a: Advice) -> list[str]:
-    return [f"  Note: {note}." for note in a.notes]

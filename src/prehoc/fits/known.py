@@ -244,7 +244,7 @@ def _beside(variance: pd.DataFrame, proxy: str) -> tuple[str, ...]:
         middle = forks.iloc[len(forks) // 2]
         share = float(middle["risk"] / middle["var_r"])
         notes.append(
-            f"by forks a run's whole state, with what it drew, leaves {share:.0%} of Var R at depth {middle['depth']:,}; the "
-            "metric does not show that"
+            f"by forks a run's whole state, with what it drew, leaves {share:.0%} of Var R at depth "
+            f"{middle['depth']:,}; the metric does not show that"
         )
     return tuple(notes)
