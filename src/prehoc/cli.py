@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from prehoc.commands import (  # noqa: F401
+    advise,
     analysis,
     benchmark,
     bound,
@@ -26,6 +27,7 @@ from prehoc.commands import (  # noqa: F401
     fitting,
     imports,
     newtask,
+    online,
     plan,
     policies,
     project,

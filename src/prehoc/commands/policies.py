@@ -49,6 +49,7 @@ def policies(
         regime=_regime(regimes),
         shift=0.5 if stage["half_shift"] else 0.0,
         confidence=stage["confidence"],
+        online_options=stage["online"],
     )
     if made.empty:
         log.info(

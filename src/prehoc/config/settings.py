@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from prehoc.config.blocks import Block, Count, Positive
+from prehoc.config.online import Online
 from prehoc.config.packing import Packing
 from prehoc.config.policies import Policies
 from prehoc.config.robustness import Robustness
@@ -200,6 +201,7 @@ class Config(Block):
     tasks: dict[str, Task]
     risk: Risk
     decide: Decide
+    online: Online
     figures: Figures
     sources: Sources
     policies: Policies

@@ -135,6 +135,7 @@ def policies_config(config: Config, task: str) -> dict[str, Any]:
         "confidence": config.risk.confidence,
         **{k: getattr(config.decide, k) for k in ("prices", "gamma", "cost_per_step")},
         "policies": config.policies.model_dump(mode="json"),
+        "online": config.online.model_dump(mode="json"),
     }
 
 

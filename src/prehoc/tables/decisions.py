@@ -187,7 +187,9 @@ DECISIONS: dict[str, pa.DataFrameSchema] = {
         },
         ["claim", "scope", "criterion"],
     ),
-    # Fitted tasks that `prehoc advise` knows: the risk over depth of the driving curve.
+    # Fitted tasks that `prehoc advise` knows: the risk over depth that a person can have (the residual),
+    # and the static features that tasks are compared by (nan: not known), the same in all rows of a task.
+    # `own` is False in the library that comes with prehoc.
     "library": schema(
         "library",
         {
@@ -205,6 +207,11 @@ DECISIONS: dict[str, pa.DataFrameSchema] = {
             "regime": text(_REGIME),
             "n": whole(),
             "own": flag(),
+            "parameters": number(gt=0),
+            "train": number(gt=0),
+            "classes": number(gt=0),
+            "label_entropy": number(ge=0),
+            "length": number(gt=0),
         },
         ["task", "depth"],
     ),
