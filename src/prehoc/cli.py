@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from prehoc.commands import (  # noqa: F401
+    advise,
     analysis,
     benchmark,
     bound,
@@ -26,8 +27,10 @@ from prehoc.commands import (  # noqa: F401
     fitting,
     imports,
     newtask,
+    online,
     plan,
     predictors,
+    policies,
     project,
     robustness,
     sandbox,

@@ -17,7 +17,10 @@ ACROSS = {"complementarity", "mismatch", "transfer"}  # rules over all tasks' fo
 SOURCES = {("gather", "sources"), ("figures", "sources")}
 FIGURES = ANALYSED | {("figures", "sources")}
 PROVENANCE = ("provenance", "")
-DECIDED = {("gather", t) for t in ("c_star", "regimes", "intrinsic", "advice", "summary")}
+DECIDED = {
+    ("gather", t)
+    for t in ("c_star", "regimes", "intrinsic", "advice", "summary", "policies", "policies_against")
+}
 
 
 @contextlib.contextmanager
@@ -121,6 +124,14 @@ def test_other_components_of_the_outputs_run_risk_and_later(finished):
     jobs = finished.plan("all", *CI, "--config", "tasks={tiny_head: {outputs: {components: 5}}}")
     assert rules_of(jobs) == {"risk", "decide", "gather", "figures", "provenance"} | ACROSS
     assert tasks_of(jobs, "risk", "decide") == {"tiny_head"}
+
+
+def test_another_policy_runs_policies_and_their_figure(finished):
+    jobs = finished.plan("all", *CI, "--config", "policies={eta: 3}")
+    assert tasks_of(jobs, "policies") == TASKS
+    assert jobs - {j for j in jobs if j[0] == "policies"} == {
+        ("gather", "policies"), ("gather", "policies_against"), ("figures", "frontier"), PROVENANCE,
+    }  # fmt: skip
 
 
 def test_another_device_makes_no_result_stale(finished):

@@ -14,6 +14,7 @@ from prehoc.config import (
     fork_minutes,
     fork_parts,
     known_config,
+    policies_config,
     predictors_config,
     resolve,
     robustness_config,
@@ -39,6 +40,7 @@ TABLES = [
     "predictors",
 ]
 JOINT = ["complementarity", "transfer", "mismatch"]  # made across tasks
+POLICY_TABLES = ["policies", "policies_against"]
 LOCK = local("envs/requirements.txt")
 FIGURES = [
     "fig2_decay",
@@ -178,6 +180,13 @@ BENCHMARK_FILES = {
 }
 
 
+POLICIES_FILES = {
+    task: written(f"results/config/{task}/policies-{digest(payload)}.json", payload)
+    for task in TASKS
+    for payload in [policies_config(CONFIG, task)]
+}
+
+
 HUB = all_wanted(CONFIG, KNOWN)
 HUB_FILES = {
     key: written(
@@ -314,7 +323,9 @@ def crossing(wildcards):
 
 def tables_made():
     """The joint tables that the enabled tasks fill; crossed ones fill `sources` alone."""
-    return ([*TABLES, *JOINT] if TASKS else []) + (["sources"] if CROSSED else [])
+    return ([*TABLES, *POLICY_TABLES, *JOINT] if TASKS else []) + (
+        ["sources"] if CROSSED else []
+    )
 
 
 def rules_of(what):
@@ -325,7 +336,7 @@ def rules_of(what):
             *[f"results/{t}/verdict.json" for t in TASKS],
             *(["results/summary.md"] if TASKS else []),
         ]
-    made = (FIGURES if TASKS else []) + (["sources"] if CROSSED else [])
+    made = ([*FIGURES, "frontier"] if TASKS else []) + (["sources"] if CROSSED else [])
     if what == "sources":
         made = ["sources"]
     return [

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from prehoc.config.blocks import Block, Count, Positive
+from prehoc.config.online import Online
 from prehoc.config.packing import Packing
+from prehoc.config.policies import Policies
 from prehoc.config.predictors import Predictors
 from prehoc.config.robustness import Robustness
 from prehoc.config.sandbox import Sandbox
@@ -201,8 +203,10 @@ class Config(Block):
     risk: Risk
     decide: Decide
     predictors: Predictors
+    online: Online
     figures: Figures
     sources: Sources
+    policies: Policies
     sandbox: Sandbox
     robustness: Robustness | None = Field(description="the crossing of snakemake robustness; null: none")
     benchmark: Benchmark

@@ -180,6 +180,20 @@ def transfer_config(config: Config) -> dict[str, Any]:
     }
 
 
+def policies_config(config: Config, task: str) -> dict[str, Any]:
+    """What policies of probing of task `task` depend on, as plain data."""
+    block = config.tasks[task].model_dump(mode="json")
+    return {
+        "task": task,
+        "seed": config.seed,
+        **{k: block[k] for k in ("horizon", "outcome", "kind", "half_shift")},
+        "confidence": config.risk.confidence,
+        **{k: getattr(config.decide, k) for k in ("prices", "gamma", "cost_per_step")},
+        "policies": config.policies.model_dump(mode="json"),
+        "online": config.online.model_dump(mode="json"),
+    }
+
+
 def figures_config(config: Config) -> dict[str, Any]:
     """What the figures depend on besides the tables: style, and how tasks are grouped and read."""
     groups: dict[str, list[str]] = {}
@@ -252,6 +266,16 @@ SOURCES: dict[str, tuple[str, ...]] = {
     ),
     "robustness": ("risk/robustness.py", "tables"),
     "predictors": ("predictors", "risk", "tables", "tasks/streams.py"),
+    "policies": (
+        *(
+            f"predictors/{name}.py"
+            for name in ("accounts", "battery", "forecasts", "judged", "online", "path_law")
+        ),
+        *(f"predictors/{name}.py" for name in ("policies", "racing", "regret", "spread")),
+        "risk",
+        "tables",
+        "tasks/streams.py",
+    ),
     "figures": ("figures", "tables"),
     "benchmark": ("benchmark", "predictors", "risk", "synthetic", "tables", "tasks/streams.py"),
 }

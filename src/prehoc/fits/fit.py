@@ -22,6 +22,7 @@ from prehoc.risk.words import UNMEASURED
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from prehoc.fits.advise import Advice
     from prehoc.fits.verdicts import Verdict
 
 _UNIT = "as logged"  # a log may count steps, samples or epochs
@@ -57,6 +58,12 @@ class Fit:
         if not chosen:
             raise InputError(f"no task {task!r}; there are {[v['task'] for v in self._verdicts]}")
         return Verdict(self._payload(chosen))
+
+    def advise(self, budget: float, **options: Any) -> Advice:
+        """How deep to probe with a budget: prehoc.advise with this fit."""
+        from prehoc.fits.advise import advise
+
+        return advise(self, budget, **options)
 
     def _payload(self, verdicts: Sequence[dict[str, Any]]) -> dict[str, Any]:
         from importlib.metadata import version

@@ -185,6 +185,23 @@ DECISIONS: dict[str, pa.DataFrameSchema] = {
         },
         ["task", "policy", "price"],
     ),
+    # Total risk of `other` over that of `policy`, at one price and on the same held-out runs: over 1 where
+    # the policy is the cheaper one.  The interval is of the two together (paired bootstrap over runs).
+    "policies_against": schema(
+        "policies_against",
+        {
+            "task": text(),
+            "regime": text(_REGIME),
+            "policy": text(),
+            "other": text(),
+            "price": number(ge=0),
+            "ratio": number(ge=0),
+            "low": number(ge=0),
+            "high": number(ge=0),
+            "n": whole(),
+        },
+        ["task", "policy", "other", "price"],
+    ),
     # E1-E7 against criteria that the config fixed before the run.
     "claims": schema(
         "claims",
@@ -202,7 +219,9 @@ DECISIONS: dict[str, pa.DataFrameSchema] = {
         },
         ["claim", "scope", "criterion"],
     ),
-    # Fitted tasks that `prehoc advise` knows: the risk over depth of the driving curve.
+    # Fitted tasks that `prehoc advise` knows: the risk over depth that a person can have (the residual),
+    # and the static features that tasks are compared by (nan: not known), the same in all rows of a task.
+    # `own` is False in the library that comes with prehoc.
     "library": schema(
         "library",
         {
@@ -220,6 +239,11 @@ DECISIONS: dict[str, pa.DataFrameSchema] = {
             "regime": text(_REGIME),
             "n": whole(),
             "own": flag(),
+            "parameters": number(gt=0),
+            "train": number(gt=0),
+            "classes": number(gt=0),
+            "label_entropy": number(ge=0),
+            "length": number(gt=0),
         },
         ["task", "depth"],
     ),

@@ -47,10 +47,10 @@ class ProbeCallback(TrainerCallback):
             `record_final`.
         group: machine, person or system that the run comes from; goes to the column `group`.
         stop_at: a depth to stop the run at, or what tells it: a fit of `prehoc.fit`, or the path of a
-            verdict.json. The run is evaluated at c*, saved there if the Trainer saves at all, and stopped
-            at its first evaluation from c* on. Its rows go to a file of their own, `runs.probed.csv` for
-            `runs.csv`, and so do those of its continuation: a later fit must see neither runs that end at
-            c*, nor only those that somebody chose to continue.
+            verdict.json; or a rule of `prehoc.online`, by which a run is stopped by its own curve. The run
+            is evaluated there, saved if the Trainer saves at all, and stopped. Its rows go to a file of
+            their own, `runs.probed.csv` for `runs.csv`, and so do those of its continuation: a later fit
+            must see neither runs that end at c*, nor only those that somebody chose to continue.
         price: the fit's price, w = gamma lambda T / Var R, whose c* is taken: the nearest one on a log
             scale; the middle one by default. Of no effect without `stop_at`.
         greater_is_better: direction of the metric, kept as `direction` for `prehoc fit`; by default the
@@ -103,7 +103,7 @@ class ProbeCallback(TrainerCallback):
         self._stop: int | None = None  # the depth to stop at in this training
         self._forced: set[int] = set()
         self._training = self._trained = self._zero = False
-        self._name = "eval_loss"
+        self._name, self._why = "eval_loss", ""
         self._lacked: set[str] = set()  # metrics of evaluations that lacked ours
 
     @property
@@ -120,7 +120,9 @@ class ProbeCallback(TrainerCallback):
         self.direction = self._direction(args)
         self.stopped_at = None
         self._stop = self._stops(state.max_steps)
-        self._forced = forced_depths(self.depths, state.max_steps) | ({self._stop} if self._stop else set())
+        self._forced = forced_depths(self.depths, state.max_steps) | (
+            set() if self.rule is None or self._stop is None else self.rule.depths(state.max_steps)
+        )
         self._lacked = set()
         broken_off = self._record if self._training else None  # as auto_find_batch_size starts over
         self._training = self._trained = False
@@ -158,7 +160,7 @@ class ProbeCallback(TrainerCallback):
         self._record.rows[depth] = cell(name, metrics[name])
         if self._zero:
             self._record.write()
-        if self._stop is not None and depth >= self._stop:
+        if self._stop is not None and depth >= self._stop and self._ends(depth, state.max_steps):
             control.should_training_stop = True
             if getattr(args.save_strategy, "value", args.save_strategy) != "no":
                 control.should_save = True  # so that the run can go on from here
@@ -251,10 +253,17 @@ class ProbeCallback(TrainerCallback):
             return None
         return rule.depth
 
+    def _ends(self, depth: int, horizon: int) -> bool:
+        """Whether the rule stops the run here, at or past its first depth."""
+        if self.stopped_at is not None or self.rule is None:
+            return True
+        told = self.rule.ends({d: float(m or "nan") for d, m in self._record.rows.items()})
+        self._why = told or ""
+        return told is not None and (self.rule.online is None or depth < horizon)
+
     def _say_stopped(self, depth: int, horizon: int) -> None:
-        why = self.rule.in_words() if self.rule else ""
         self._say(
-            f"run {self._record.run} stops at depth {depth} of {horizon} ({why}): "
+            f"run {self._record.run} stops at depth {depth} of {horizon} ({self._why}): "
             f"{1 - depth / horizon:.0%} of the horizon is saved; its rows are in {self.file}"
         )
 

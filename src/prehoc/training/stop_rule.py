@@ -27,23 +27,38 @@ class StopRule:
     high: float | None = None
     horizon: int | None = None
     corner: str = "interior"
+    online: Any = None  # what judges a run by its own curve: `depths`, and judge(curve) -> Judged
 
     def in_words(self) -> str:
         """The rule in a phrase, as `c* = 23 [4, 64] at price 0.2`."""
+        if self.online is not None:
+            return f"the run's own curve at price {self.price:g}"
         if self.price is None:
             return f"depth {self.depth}, as given"
         between = "" if self.low is None or self.high is None else f" [{self.low:.0f}, {self.high:.0f}]"
         near = "" if self.asked in (None, self.price) else f" (the nearest to {self.asked:g})"
         return f"c* = {self.depth}{between} at price {self.price:g}{near}"
 
+    def depths(self, horizon: int) -> set[int]:
+        """Where a run of `horizon` steps has to be evaluated."""
+        return {self.depth} if self.online is None else {d for d in self.online.depths if d <= horizon}
+
+    def ends(self, curve: Mapping[int, float]) -> str | None:
+        """Why a run that has come to `depth` stops now, in words; None where it goes on."""
+        if self.online is None:
+            return self.in_words()
+        judged = self.online.judge(curve)
+        return str(judged.in_words()) if judged.stop else None
+
 
 def stop_rule(stop_at: Any, task: str, price: float | None = None) -> StopRule:
     """The rule that `stop_at` asks for.
 
     `stop_at` is a depth; the path of a verdict.json, by `prehoc fit` or of one task of the workflow, or of
-    the folder that holds it; what such a file holds; a Verdict; or a fit, an object with `verdict()` or a
-    frame `c_star`. Of a fit's prices the one nearest to `price` on a log scale is taken, without it the
-    middle one. c* is the guarded rule's (docs/method.md), rounded up.
+    the folder that holds it; what such a file holds; a Verdict; a fit, an object with `verdict()` or a
+    frame `c_star`; or a rule of prehoc.online, which has its own price. Of a fit's prices the one nearest
+    to `price` on a log scale is taken, without it the middle one. c* is the guarded rule's
+    (docs/method.md), rounded up.
 
     Raises InputError where there is no c* of `task`: no such task, one that was refused, or no verdict at
     all.
@@ -58,6 +73,11 @@ def stop_rule(stop_at: Any, task: str, price: float | None = None) -> StopRule:
         if stop_at != int(stop_at) or stop_at < 1:
             raise InputError(f"stop_at: a depth is a whole number of 1 or more, not {stop_at!r}")
         return StopRule(int(stop_at))
+    if hasattr(stop_at, "judge"):
+        if price is not None:
+            raise InputError("price: goes to prehoc.online, whose rule this is; leave it out here")
+        own = stop_at.of(task) if hasattr(stop_at, "of") else stop_at
+        return StopRule(own.first, own.price, horizon=own.horizon, online=own)
     source, rows, horizon = _priced(stop_at, task)
     known = [r for r in rows if _finite(r.get("c_star")) and _finite(r.get("price")) and _price(r) > 0]
     known.sort(key=_price)
