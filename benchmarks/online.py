@@ -89,7 +89,7 @@ def real(results):
             here = frame[(frame["metric"] == metric) & ~frame["failure"]]
             wide = here[here["split"] == "val"].pivot_table(index="seed", columns="depth", values="value")
             r = here[here["split"] == "target"].set_index("seed")["value"].reindex(wide.index)
-            if wide.shape[1] <= LEAST or not r.var() > 0:
+            if wide.shape[1] <= LEAST + 1 or not r.var() > 0:
                 continue
             depth, m, r = wide.columns.to_numpy(np.int64), wide.to_numpy(float), r.to_numpy(float)
             for count in sorted({min(c, len(r) // 2) for c in (60, 250)}):

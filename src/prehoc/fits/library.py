@@ -46,7 +46,7 @@ class Nearest:
             f"Your task is not fitted. What follows is of the nearest fitted one, {self.known.task}, at "
             f"distance {self.distance:.2f} (0: the same; 1: features off by a factor of 2.7 each){far}. "
             f"Compared, yours against its: {each}{lacking}. Depths are its own, of {self.known.horizon:,} "
-            f"steps.{ties} A fit of yours may come out otherwise: features alone do not settle a task's regime."
+            f"steps.{ties} A fit of yours may come out otherwise: features alone settle no regime."
         )
 
     def as_dict(self) -> dict[str, Any]:
