@@ -21,8 +21,9 @@ def judged(
     Errors of the two are taken as independent; those of the same runs are not, and the interval is wide.
     """
     names = {fixed: f"c_star_beats:{fixed}" for fixed in rule["fixed"]}
-    if "policies" not in e.extra:
-        return [judge.missing(n, rule["ratio"], "there is no table policies") for n in names.values()]
+    why = e.absent("policies")
+    if why:
+        return [judge.missing(n, rule["ratio"], why) for n in names.values()]
     table = e.extra["policies"]
     table = table[
         np.isclose(table["price"], price) & table["task"].isin(e.tasks) & (table["total_risk"] > 0)

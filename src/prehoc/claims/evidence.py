@@ -38,6 +38,12 @@ class Evidence:
     trials: pd.DataFrame | None = None
     bound: pd.DataFrame | None = None
 
+    def absent(self, *names: str) -> str:
+        """Which of these tables was not made; "" where all were."""
+        lacking = [name for name in names if name not in self.extra]
+        whose = " of imported runs" if self.scope == "imported" else ""
+        return f"there is no table {' or '.join(lacking)}{whose}" if lacking else ""
+
     def curve(self, task: str, reading: str) -> tuple[str, str]:
         """(proxy, information) of a task's curve under a reading."""
         return ("run_to_run", "last") if reading == "run_to_run" else self.driving[task]

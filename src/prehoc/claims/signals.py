@@ -20,10 +20,6 @@ def _of(e: Evidence, regimes: Sequence[str]) -> list[str]:
     return [t for t, r in e.regime_of().items() if r in regimes]
 
 
-def _absent(e: Evidence, table: str) -> str:
-    return f"there is no table {table}" if table not in e.extra else ""
-
-
 def mismatch(
     e: Evidence, rule: Mapping[str, Any], judge: Judge, confidence: float, price: float, least: int
 ) -> list[dict[str, Any]]:
@@ -35,7 +31,7 @@ def mismatch(
     """
     tasks, rows = _of(e, [DEEP]), []
     how: dict[str, Any] = {"least": least, "what": "dynamic-critical tasks"}
-    why = _absent(e, "mismatch")
+    why = e.absent("mismatch")
     here = pd.DataFrame() if why else _mismatch_rows(e, rule["predictor"], price, tasks)
     if not why and here.empty:
         known = sorted(set(e.extra["mismatch"]["predictor"]))
@@ -47,7 +43,7 @@ def mismatch(
         found = ratio(mean(logs[:, 0], spread(logs[:, 1], logs[:, 2], confidence), confidence))
         note = _small([str(t) for t in here.index], logs[:, 0], math.log(rule["ratio"]))
         rows.append(judge.row("same_predictor", rule["ratio"], found, len(here), note=note, **how))
-    rows.append(_better(e, here, rule["ratio"], judge, confidence, why or _absent(e, "predictors"), how))
+    rows.append(_better(e, here, rule["ratio"], judge, confidence, why or e.absent("predictors"), how))
     values = {t: _risk_ratio(e, t, rule["shallow"], price) for t in tasks}
     known_tasks = [t for t, v in values.items() if all(np.isfinite(v))]
     if not known_tasks:
@@ -134,7 +130,7 @@ def complement(
         "trajectory_pays": rule["gain"],
         "pays_more_there": rule["apart"],
     }
-    why = _absent(e, "complementarity")
+    why = e.absent("complementarity")
     if why:
         return [judge.missing(name, level, why) for name, level in thresholds.items()]
     table = e.extra["complementarity"]

@@ -111,7 +111,7 @@ def _closed_form(
 def _bound_by_forks(e: Evidence, judge: Judge) -> dict[str, Any]:
     """Whether any predictor's risk lies below what forks of the same task leave open at that depth."""
     if "predictors" not in e.extra:
-        return judge.missing("bound_by_forks", _NONE, "there is no table predictors")
+        return judge.missing("bound_by_forks", _NONE, e.absent("predictors"))
     forks = e.variance[(e.variance["proxy"] == "fork") & (e.variance["depth"] > 0)]
     both = e.extra["predictors"].merge(
         forks[["task", "depth", "metric", "risk", "se"]],
