@@ -21,6 +21,7 @@ from prehoc.commands import (  # noqa: F401
     benchmark,
     bound,
     checktask,
+    claims,
     export,
     fetch,
     figure,

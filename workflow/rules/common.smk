@@ -8,6 +8,7 @@ from pathlib import Path
 from prehoc.config import (
     Config,
     benchmark_config,
+    claims_config,
     complementarity_config,
     digest,
     figures_config,
@@ -41,6 +42,8 @@ TABLES = [
 ]
 JOINT = ["complementarity", "transfer", "mismatch"]  # made across tasks
 POLICY_TABLES = ["policies", "policies_against"]
+# Tables that claims are judged by.
+JUDGED = ["predictors", "complementarity", "mismatch", "policies"]
 LOCK = local("envs/requirements.txt")
 FIGURES = [
     "fig2_decay",
@@ -151,6 +154,9 @@ KNOWN_FILE = written(
 ROBUSTNESS_FILE = written(
     f"results/config/robustness-{digest(robustness_config(CONFIG))}.json",
     robustness_config(CONFIG),
+)
+CLAIMS_FILE = written(
+    f"results/config/claims-{digest(claims_config(CONFIG))}.json", claims_config(CONFIG)
 )
 FIGURES_FILE = written(
     f"results/config/figures-{digest(figures_config(CONFIG))}.json",
@@ -335,6 +341,7 @@ def rules_of(what):
             *[f"results/tables/{t}.csv" for t in tables_made()],
             *[f"results/{t}/verdict.json" for t in TASKS],
             *(["results/summary.md"] if TASKS else []),
+            *(["results/tables/claims.csv", "results/claims.md"] if TASKS else []),
         ]
     made = ([*FIGURES, "frontier"] if TASKS else []) + (["sources"] if CROSSED else [])
     if what == "sources":
@@ -343,6 +350,20 @@ def rules_of(what):
         f"results/figures/{f}.{ending}"
         for f in made
         for ending in [*CONFIG.figures.format, "csv"]
+    ]
+
+
+def imported_files():
+    """The runs tables of others that claims are judged on; of a folder of `prehoc fit` its tables."""
+    paths = [Path(one.path) for one in CONFIG.claims.imported]
+    return [
+        local(str(file))
+        for path in paths
+        for file in (
+            [path / f"{n}.csv" for n in ("variance", "envelope", "c_star", "regimes")]
+            if path.is_dir()
+            else [path]
+        )
     ]
 
 

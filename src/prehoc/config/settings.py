@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from prehoc.config.blocks import Block, Count, Positive
+from prehoc.config.claims import Claims
 from prehoc.config.online import Online
 from prehoc.config.packing import Packing
 from prehoc.config.policies import Policies
@@ -210,6 +211,7 @@ class Config(Block):
     sandbox: Sandbox
     robustness: Robustness | None = Field(description="the crossing of snakemake robustness; null: none")
     benchmark: Benchmark
+    claims: Claims
 
     @field_validator("device", mode="before")
     @classmethod

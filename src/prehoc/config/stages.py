@@ -194,6 +194,32 @@ def policies_config(config: Config, task: str) -> dict[str, Any]:
     }
 
 
+def claims_config(config: Config) -> dict[str, Any]:
+    """What the verdicts on the claims depend on beside the tables, as plain data."""
+    tasks = {
+        name: {
+            "scope": "synthetic" if config.tasks[name].kind == "synthetic" else "packaged",
+            "instance": _instance(config.tasks[name].synthetic),
+            "driver": driver_of(config.tasks[name].model_dump()),
+        }
+        for name in config.analysed()
+    }
+    return {
+        "seed": config.seed,
+        "confidence": config.risk.confidence,
+        "information": config.risk.verdict_information,
+        "regimes": config.decide.regimes.model_dump(mode="json"),
+        "instances": config.benchmark.instances,
+        "tasks": tasks,
+        "claims": config.claims.model_dump(mode="json"),
+    }
+
+
+def _instance(spec: Mapping[str, Any] | None) -> str | None:
+    """The process of a synthetic task that changes none of its parameters: its truth is an instance's."""
+    return str(spec["process"]) if spec and set(spec) == {"process"} else None
+
+
 def figures_config(config: Config) -> dict[str, Any]:
     """What the figures depend on besides the tables: style, and how tasks are grouped and read."""
     groups: dict[str, list[str]] = {}
@@ -277,6 +303,16 @@ SOURCES: dict[str, tuple[str, ...]] = {
         "tasks/streams.py",
     ),
     "figures": ("figures", "tables"),
+    "claims": (
+        "claims",
+        "benchmark",
+        "fits",
+        "predictors",
+        "risk",
+        "synthetic",
+        "tables",
+        "tasks/streams.py",
+    ),
     "benchmark": ("benchmark", "predictors", "risk", "synthetic", "tables", "tasks/streams.py"),
 }
 
