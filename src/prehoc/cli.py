@@ -24,6 +24,7 @@ from prehoc.commands import (  # noqa: F401
     fetch,
     figure,
     fitting,
+    gap,
     imports,
     newtask,
     plan,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from prehoc.config.blocks import Block, Count, Positive
+from prehoc.config.gap import Gap
 from prehoc.config.packing import Packing
 from prehoc.config.robustness import Robustness
 from prehoc.config.sandbox import Sandbox
@@ -201,6 +202,7 @@ class Config(Block):
     decide: Decide
     figures: Figures
     sources: Sources
+    gap: Gap
     sandbox: Sandbox
     robustness: Robustness | None = Field(description="the crossing of snakemake robustness; null: none")
     benchmark: Benchmark
