@@ -26,6 +26,7 @@ from prehoc.commands import (  # noqa: F401
     fetch,
     figure,
     fitting,
+    gap,
     imports,
     newtask,
     online,

@@ -42,9 +42,8 @@ TABLES = [
 ]
 JOINT = ["complementarity", "transfer", "mismatch"]  # made across tasks
 POLICY_TABLES = ["policies", "policies_against"]
-# Tables that claims are judged by.
-JUDGED = ["predictors", "complementarity", "mismatch", "policies"]
 LOCK = local("envs/requirements.txt")
+GAP_TABLES = ["gap", "gap_needed"]
 FIGURES = [
     "fig2_decay",
     "fig3_phase",
@@ -52,6 +51,7 @@ FIGURES = [
     "curves",
     "intrinsic",
     "complementarity",
+    "frontier",
 ]
 
 
@@ -88,6 +88,13 @@ RELEASES = CONFIG.robustness is not None and CONFIG.robustness.release
 REAL = [t for t in CONFIG.enabled() if CONFIG.tasks[t].kind != "synthetic"]
 TRAINED = list(dict.fromkeys([*REAL, *CELLS]))
 ADAPTED = [t for t in REAL if CONFIG.tasks[t].method.kind == "lora"]
+GAPPED = [  # tasks with forks, and with outputs on probe examples
+    t
+    for t in REAL
+    if t in TASKS
+    and CONFIG.tasks[t].forks
+    and stage_config(CONFIG, t, "risk")["outputs"]
+]
 SYNTHETIC = [t for t in TASKS if CONFIG.tasks[t].kind == "synthetic"]
 
 
@@ -135,6 +142,7 @@ STAGES = {
             )
         )
     )
+    + (["gap"] if task in GAPPED else [])
     for payload in [stage_config(CONFIG, task, stage)]
 }
 WHOLE = CONFIG.model_dump(mode="json")
@@ -287,6 +295,12 @@ def shard_files(kind, ending="parquet"):
     ]
 
 
+def signals_of(wildcards):
+    """A task's signals, where its collection writes them."""
+    found = getattr(rules.collect.output, "signals", None)
+    return [str(found).format(task=wildcards.task)] if found else []
+
+
 def shard_of_seed(wildcards):
     """The shard that holds the wildcard's seed: its checkpoints come with it."""
     task, seed = wildcards.task, int(wildcards.seed)
@@ -329,8 +343,10 @@ def crossing(wildcards):
 
 def tables_made():
     """The joint tables that the enabled tasks fill; crossed ones fill `sources` alone."""
-    return ([*TABLES, *POLICY_TABLES, *JOINT] if TASKS else []) + (
-        ["sources"] if CROSSED else []
+    return (
+        ([*TABLES, *POLICY_TABLES, *JOINT] if TASKS else [])
+        + (["sources"] if CROSSED else [])
+        + (GAP_TABLES if GAPPED else [])
     )
 
 
@@ -343,7 +359,11 @@ def rules_of(what):
             *(["results/summary.md"] if TASKS else []),
             *(["results/tables/claims.csv", "results/claims.md"] if TASKS else []),
         ]
-    made = ([*FIGURES, "frontier"] if TASKS else []) + (["sources"] if CROSSED else [])
+    made = (
+        (FIGURES if TASKS else [])
+        + (["sources"] if CROSSED else [])
+        + (["gap"] if GAPPED else [])
+    )
     if what == "sources":
         made = ["sources"]
     return [

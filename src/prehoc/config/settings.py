@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from prehoc.config.blocks import Block, Count, Positive
 from prehoc.config.claims import Claims
+from prehoc.config.gap import Gap
 from prehoc.config.online import Online
 from prehoc.config.packing import Packing
 from prehoc.config.policies import Policies
@@ -208,6 +209,7 @@ class Config(Block):
     figures: Figures
     sources: Sources
     policies: Policies
+    gap: Gap
     sandbox: Sandbox
     robustness: Robustness | None = Field(description="the crossing of snakemake robustness; null: none")
     benchmark: Benchmark

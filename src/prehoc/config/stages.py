@@ -59,6 +59,10 @@ def stage_config(config: Config, task: str, stage: str) -> dict[str, Any]:
             "confidence": config.risk.confidence,
             "resamples": config.sources.resamples,
         }
+    elif stage == "gap":
+        payload = {k: block[k] for k in ("horizon", "outcome", "kind")}
+        payload |= {"confidence": config.risk.confidence, "gap": config.gap.model_dump(mode="json")}
+        return {"task": task, "seed": config.seed, **payload}
     elif stage == "decide":
         payload = {k: block[k] for k in ("horizon", "outcome", "kind", "half_shift", "population")}
         payload["outputs"] = _outputs(block, "components")
@@ -284,6 +288,16 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "collect": ("tables",),
     "risk": ("risk", "tables"),
     "decide": ("risk", "tables"),
+    "gap": (
+        "predictors/agreement.py",
+        "predictors/gap.py",
+        "predictors/gap_data.py",
+        "predictors/shrinkage.py",
+        "risk/data.py",
+        "risk/forks.py",
+        "risk/outputs.py",
+        "tables",
+    ),
     "decompose": (
         "risk/sources.py",
         "risk/sources_frame.py",

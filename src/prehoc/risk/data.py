@@ -34,7 +34,7 @@ class TaskData:
     the runs' log-odds on the probe examples, if any, of which `components` enter a regression.
     `settled` [N, D]: runs whose R is known by then, as steps to a target that they have met.
     `first_stop`: past this depth some runs had stopped, and variances of the metric end there.
-    `group` [N]: where given, variances are those within groups.
+    `group` [N]: where given, variances are those within groups.  `seeds` [N] of the rows.
     """
 
     task: str
@@ -55,6 +55,7 @@ class TaskData:
     settled: NDArray[np.bool_] | None = None
     first_stop: int | None = None
     group: Index | None = None
+    seeds: Index | None = None
 
     @property
     def var_r(self) -> float:
@@ -165,6 +166,7 @@ def _task(
         note=note,
         outputs=None if outputs is None else outputs.aligned(name, seeds[alive], depth),
         components=0 if outputs is None else outputs.components,
+        seeds=seeds[alive],
     )
 
 

@@ -152,6 +152,23 @@ DECISIONS: dict[str, pa.DataFrameSchema] = {
         },
         ["task", "metric", "depth", "features", "predictor"],
     ),
+    # What the agreement kernel leaves at `depth` by runs that it learned from and probe examples it saw.
+    "gap_needed": schema(
+        "gap_needed",
+        {
+            "task": text(),
+            "metric": text(),
+            "depth": whole(),
+            "runs": whole(1),
+            "examples": whole(1),
+            "risk": number(ge=0),
+            "share": number(ge=0),
+            "closed": number(),
+            "closed_low": number(),
+            "closed_high": number(),
+        },
+        ["task", "metric", "depth", "runs", "examples"],
+    ),
     # What each policy costs and gains on runs held out of its calibration.  `steps` a run on average;
     # `risk` the mean squared error of its forecast; total_risk = risk + gamma lambda steps, squared units;
     # regrets in units of R, of a go / no-go decision and of picking the best of k.  nan: no such number.
