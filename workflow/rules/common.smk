@@ -296,9 +296,9 @@ def shard_files(kind, ending="parquet"):
 
 
 def signals_of(wildcards):
-    """A task's signals, where its collection writes them."""
-    found = getattr(rules.collect.output, "signals", None)
-    return [str(found).format(task=wildcards.task)] if found else []
+    """A task's signals: of runs that were trained."""
+    known = wildcards.task in TRAINED
+    return [f"results/{wildcards.task}/signals.parquet"] if known else []
 
 
 def shard_of_seed(wildcards):

@@ -5,6 +5,7 @@ rule predictors:
         runs="results/{task}/runs.parquet",
         draws="results/{task}/draws.parquet",
         forks="results/{task}/forks.parquet",
+        signals=signals_of,
     output:
         table="results/{task}/predictors.csv",
         held_out="results/{task}/held_out.parquet",
@@ -19,11 +20,12 @@ rule predictors:
         "../../envs/analysis.yaml"
     params:
         source=source_digest("predictors"),
+        signals=lambda wildcards, input: [f"--signals {p}" for p in input.signals],
     message:
         "{wildcards.task}: forecast R from what each run shows"
     shell:
         "prehoc --log {log} predictors --config {input.config} --runs {input.runs}"
-        " --draws {input.draws} --forks {input.forks} --table {output.table}"
+        " --draws {input.draws} --forks {input.forks} {params.signals} --table {output.table}"
         " --held-out {output.held_out} --own-depth {output.own_depth}"
 
 
@@ -95,6 +97,7 @@ rule transfer:
             for t in TASKS
             for name in ("runs", "draws", "static")
         ],
+        signals=[f"results/{t}/signals.parquet" for t in TASKS if t in TRAINED],
         regimes="results/tables/regimes.csv",
     output:
         report(
