@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import random
 from pathlib import Path
@@ -132,6 +133,21 @@ def test_generation_of_numbers_and_of_words(project):
     write("h.csv", short)
     new("h", "--data", "h.csv")
     assert checked("h.yaml", "h").generation.judge == "exact"
+
+
+def test_a_written_blocks_depths_may_be_a_ratio(project):
+    write("a.csv", rows(400, **CLASS))
+    new("a", "--data", "a.csv")
+    text = Path("a.yaml").read_text()
+    line = next(x for x in text.splitlines() if "depths:" in x)
+    Path("a.yaml").write_text(text.replace(line, "    depths: {first: 1, ratio: 1.4142}  # dense"))
+    task = checked("a.yaml", "a")
+    assert task.depths[:6] == [1, 2, 3, 4, 6, 8]
+    assert task.depths[-1] < task.horizon
+    assert all(b / a <= 2 for a, b in itertools.pairwise(task.depths))
+    write("b.csv", rows(400, **CLASS))
+    new("b", "--data", "b.csv", "--out", "a.yaml")  # a second task beside it leaves it as it is
+    assert checked("a.yaml", "a").depths == task.depths
 
 
 @pytest.mark.parametrize("kind", [[], ["--kind", "text_generation"]])

@@ -261,6 +261,42 @@ def test_the_figure_draws_every_cell_and_its_csv_says_so(tmp_path, column):
     assert min(t.get_fontsize() for t in texts) >= 6
 
 
+def arrows(figure):
+    return [line for axis in figure.axes for line in axis.get_lines() if line.get_gid() == "arrow"]
+
+
+def test_intervals_beyond_the_borders_end_in_arrows():
+    frame = made(lambda c: 0.3 if c["task"] == "a" else 0.9, alpha=lambda c: 1.0)
+    assert not arrows(fig_robustness.draw(frame))
+    few = frame.index[(frame["reading"] == "residual")][:3]
+    frame.loc[few, "iota_high"] = 9.0
+    frame.loc[few[:2], "alpha_high"] = 50.0
+    assert len(arrows(fig_robustness.draw(frame))) == 3 + 2
+    frame.loc[few[:1], ["iota", "iota_low"]] = [
+        8.0,
+        7.0,
+    ]  # the cell itself lies beyond: at the border, and said
+    figure = fig_robustness.draw(frame)
+    assert "(1 beyond ι = 1.1)" in " ".join(axis.get_title() for axis in figure.axes)
+
+
+def test_the_axis_of_iota_reaches_as_far_as_most_cells_do_and_no_further():
+    for iota, far in ((0.3, 1.1), (1.3, 1.6), (2.2, 2.5), (30.0, 4.0)):
+        figure = fig_robustness.draw(made(lambda c, x=iota: x, alpha=lambda c: 1.0))
+        assert {round(axis.get_xlim()[1], 6) for axis in figure.axes} == {round(1.02 * far, 6)}
+
+
+def test_a_reading_without_an_identified_alpha_has_no_empty_panels():
+    none = fig_robustness.draw(made(lambda c: 0.3))
+    assert [axis.get_yscale() for axis in none.axes] == ["linear"] * 4  # a strip a task and reading
+    one = made(lambda c: 0.3, alpha=lambda c: 1.0)
+    one.loc[one["reading"] == "residual", ["alpha", "alpha_low", "alpha_high"]] = np.nan
+    one.loc[one["reading"] == "residual", "identified"] = False
+    some = fig_robustness.draw(one)
+    assert sorted(axis.get_yscale() for axis in some.axes) == ["linear"] * 4 + ["log"] * 2
+    assert none.get_figheight() < some.get_figheight()
+
+
 def test_the_figure_says_that_there_is_nothing(tmp_path):
     frame = made(lambda c: np.nan)
     said = fig_robustness.draw(frame).texts[0].get_text()

@@ -1,6 +1,7 @@
 """The crossing's cells in the phase diagram: a column a task, a row a reading, both intervals.
 
-Below each panel a strip holds the cells whose alpha is not identified, at their iota alone.
+Below each panel a strip holds the cells whose alpha is not identified, at their iota alone.  A reading
+without any identified alpha is strips alone.  What lies beyond a border ends in an arrow there.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ SHORT = {
     "noise_dominant": "noise",
     "undecided": "undecided",
 }
-FAR = 1.6  # iota beyond which a cell stands at the border
+FAR = (1.1, 1.6, 2.0, 2.5, 4.0)  # where a reading's axis of iota may end
+WITHIN, WHOLE = 0.95, 0.6  # shares of a reading's cells, and of their intervals, that its axis holds
+NEAR = -0.04  # the other border: intervals may begin below 0
+MAIN, ROW, LOW = 1.5, 0.036, 0.3  # inches: a panel, a cell of a strip, the least strip
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 FILLS = ("full", "none", "left", "bottom")
 
@@ -66,61 +70,97 @@ def _looks(frame: pd.DataFrame) -> tuple[dict[str, str], dict[str, str], dict[st
     )
 
 
-def _marked(axis: Axes, row: pd.Series, y: float, looks: Any) -> None:
+def _arrows(axis: Axes, ends: Sequence[float], span: tuple[float, float], at: float, signs: str,
+            colour: str) -> None:  # fmt: skip
+    """An arrow at each border that the interval `ends` goes beyond; `signs` are low's and high's."""
+    for end, border, sign in zip(ends, span, signs, strict=True):
+        beyond = end > border if border == span[1] else end < border
+        if beyond:
+            place = (at, border) if signs == "v^" else (border, at)
+            axis.plot(*[[v] for v in place], sign, color=colour, markersize=2.6, markeredgewidth=0,
+                      zorder=3, clip_on=False, gid="arrow")  # fmt: skip
+
+
+def _marked(axis: Axes, row: pd.Series, y: float, far: float, looks: Any) -> None:
     """Draw one cell at height y, its iota's interval with it."""
     colours, markers, fills = looks
     colour, fill = colours[row["proxy"]], fills[row["note"].split()[0]]
-    x, low, high = (float(np.clip(row[k], -0.04, FAR)) for k in ("x", "x_low", "x_high"))
+    x, low, high = (float(np.clip(row[k], NEAR, far)) for k in ("x", "x_low", "x_high"))
     if np.isfinite(low) and np.isfinite(high):
         axis.plot([low, high], [y, y], color=colour, linewidth=0.6, alpha=0.45, zorder=2)
+        _arrows(axis, (row["x_low"], row["x_high"]), (NEAR, far), y, "<>", colour)
     axis.plot([x], [y], markers[row["information"]], color=colour, fillstyle=fill, markersize=4.0, zorder=4,
               markeredgewidth=0.7, markerfacecoloralt="white", clip_on=False,
               markerfacecolor="white" if fill == "none" else colour)  # fmt: skip
 
 
-def _panel(axis: Axes, strip: Axes, part: pd.DataFrame, span: tuple[float, float], looks: Any) -> None:
-    for one in (axis, strip):
-        one.set_xlim(-0.05, FAR + 0.03)
-        one.axvspan(NOISE_FROM, FAR + 0.03, color=style.SHADE, zorder=0, linewidth=0)
-        one.xaxis.set_major_locator(MultipleLocator(0.5))
-        one.xaxis.set_major_formatter(layout.number)
+def _panel(axis: Axes, part: pd.DataFrame, span: tuple[float, float], far: float, looks: Any) -> None:
+    """The cells of a task and reading whose alpha is identified, by iota and alpha."""
+    _wide(axis, far)
     axis.set_yscale("log")
     axis.set_ylim(*span)
     layout.log_axis(axis.yaxis, *span)
     axis.tick_params(labelbottom=False)
-    strip.set_yticks([])
-    known, unknown = part[part["kind"] == "point"], part[part["kind"] == "unknown"]
+    known = part[part["kind"] == "point"]
     for _, row in known.iterrows():
         ends = [float(np.clip(v, *span)) for v in (row["low"], row["high"])]
-        axis.plot([np.clip(row["x"], -0.04, FAR)] * 2, ends, color=looks[0][row["proxy"]], linewidth=0.6,
-                  alpha=0.45, zorder=2)  # fmt: skip
-        _marked(axis, row, float(row["y"]), looks)
+        x, colour = float(np.clip(row["x"], NEAR, far)), looks[0][row["proxy"]]
+        axis.plot([x, x], ends, color=colour, linewidth=0.6, alpha=0.45, zorder=2)
+        _arrows(axis, (row["low"], row["high"]), span, x, "v^", colour)
+        _marked(axis, row, float(np.clip(row["y"], *span)), far, looks)
     if known.empty:
         axis.text(0.5, 0.5, "no α identified", transform=axis.transAxes, ha="center", va="center",
                   fontsize=style.SMALL, color=style.GREY)  # fmt: skip
-    strip.set_ylim(-1, max(len(unknown), 1))
+
+
+def _strip(strip: Axes, part: pd.DataFrame, rows: int, far: float, looks: Any) -> None:
+    """The cells of a task and reading whose alpha is not identified, one under another by their looks."""
+    _wide(strip, far)
+    strip.set_yticks([])
+    unknown = part[part["kind"] == "unknown"]
+    strip.set_ylim(max(rows, 1), -1)
     ordered = unknown.sort_values(["proxy", "information", "note"])
     for height, (_, row) in enumerate(ordered.iterrows()):
-        _marked(strip, row, height, looks)
+        _marked(strip, row, height, far, looks)
     if unknown.empty:
         strip.text(0.5, 0.5, "none", transform=strip.transAxes, ha="center", va="center",
                    fontsize=style.SMALL, color=style.GREY)  # fmt: skip
 
 
-def _counts(part: pd.DataFrame) -> str:
+def _wide(axis: Axes, far: float) -> None:
+    edge = 0.02 * far
+    axis.set_xlim(-0.05, far + edge)
+    axis.axvspan(NOISE_FROM, far + edge, color=style.SHADE, zorder=0, linewidth=0)
+    axis.xaxis.set_major_locator(MultipleLocator(0.25 if far < 1.5 else 0.5 if far < 3 else 1.0))
+    axis.xaxis.set_major_formatter(layout.number)
+
+
+def _far(part: pd.DataFrame) -> float:
+    """Where a reading's axis of iota ends: the first place that holds enough of its cells, or the last."""
+    seen = part.loc[part["x"].notna(), ["x", "x_high"]].fillna(0.0)
+    if seen.empty:
+        return FAR[1]
+    holds = [far for far in FAR if (seen <= far).mean().ge([WITHIN, WHOLE]).all()]
+    return holds[0] if holds else FAR[-1]
+
+
+def _counts(part: pd.DataFrame, far: float) -> str:
     regimes = [note.split()[-1] for note in part["note"]]
     said = [f"{regimes.count(name)} {word}" for name, word in SHORT.items() if name in regimes]
-    beyond = int((part["x"] > FAR).sum())
-    return ", ".join(said) + (f"  ({beyond} beyond ι = {FAR:g})" if beyond else "")
+    beyond = int((part["x"] > far).sum())
+    return ", ".join(said) + (f"  ({beyond} beyond ι = {far:g})" if beyond else "")
 
 
 def _span(frame: pd.DataFrame) -> tuple[float, float]:
-    """Limits of alpha: the identified points and their intervals, no further than [.02, 6]."""
-    seen = frame.loc[frame["kind"] == "point", ["y", "low", "high"]].to_numpy(float).ravel()
-    seen = seen[np.isfinite(seen) & (seen > 0)]
-    if not len(seen):
+    """Limits of a reading's alpha: all points, nine tenths of their intervals' ends, within [.02, 6]."""
+    points = frame.loc[frame["kind"] == "point", ["y", "low", "high"]].to_numpy(float)
+    points = points[np.isfinite(points).all(1) & (points > 0).all(1)]
+    if not len(points):
         return 0.1, 4.0
-    return max(min(float(seen.min()) / 1.2, 0.5), 0.02), min(max(float(seen.max()) * 1.2, 2.0), 6.0)
+    low = min(points[:, 0].min(), float(np.quantile(points[:, 1], 0.1))) / 1.15
+    high = max(points[:, 0].max(), float(np.quantile(points[:, 2], 0.9))) * 1.15
+    middle = np.sqrt(low * high)  # a factor of 4 at the least, so that little does not look like much
+    return max(min(low, middle / 2), 0.02), min(max(high, middle * 2), 6.0)
 
 
 def _key(made: Figure, looks: Any) -> None:
@@ -153,33 +193,44 @@ def _render(frame: pd.DataFrame, column: str) -> Figure:
             return layout.nothing(wide, "No cell of the crossing was measured.")
         looks = _looks(frame)
         left, right, gap, head, foot = 0.5, 0.12, 0.3, 0.34, 0.72 if wide > 5 else 1.15
-        main, low, between, row_gap = 1.5, 0.75, 0.06, 0.42
+        between, row_gap = 0.06, 0.62
         side = (wide - left - right - gap * (len(tasks) - 1)) / len(tasks)
-        each = main + between + low
-        tall = head + len(READINGS) * each + (len(READINGS) - 1) * row_gap + foot
+        shown = {r: frame[frame["panel"] == r] for r in READINGS}
+        mains = {r: MAIN if (part["kind"] == "point").any() else 0.0 for r, part in shown.items()}
+        most = {r: int(_unknown(part).max()) if len(_unknown(part)) else 0 for r, part in shown.items()}
+        lows = {r: max(LOW, ROW * (most[r] + 1)) for r in READINGS}
+        heights = [mains[r] + (between if mains[r] else 0.0) + lows[r] for r in READINGS]
+        tall = head + sum(heights) + (len(READINGS) - 1) * row_gap + foot
         made = style.figure(wide, tall)
-        span = _span(frame)
-        for i, (reading, words) in enumerate(READINGS.items()):
+        top = tall - head
+        for (reading, words), each in zip(READINGS.items(), heights, strict=True):
+            main, span, far = mains[reading], _span(shown[reading]), _far(shown[reading])
             for j, task in enumerate(tasks):
                 x = left + j * (side + gap)
-                top = tall - head - i * (each + row_gap)
-                axis = made.add_axes((x / wide, (top - main) / tall, side / wide, main / tall))
-                strip = made.add_axes((x / wide, (top - each) / tall, side / wide, low / tall))
-                part = frame[(frame["task"] == task) & (frame["panel"] == reading)]
-                _panel(axis, strip, part, span, looks)
-                axis.set_title(f"{style.label(task, 30)}, {words}\n{_counts(part)}", fontsize=style.BODY,
-                               parse_math=False, linespacing=1.1)  # fmt: skip
+                part = shown[reading][shown[reading]["task"] == task]
+                strip = made.add_axes((x / wide, (top - each) / tall, side / wide, lows[reading] / tall))
+                _strip(strip, part, most[reading], far, looks)
+                upper = strip
+                if main:
+                    upper = made.add_axes((x / wide, (top - main) / tall, side / wide, main / tall))
+                    _panel(upper, part, span, far, looks)
+                    upper.tick_params(labelleft=j == 0)
+                upper.set_title(f"{style.label(task, 30)}, {words}\n{_counts(part, far)}",
+                                fontsize=style.BODY, parse_math=False, linespacing=1.1)  # fmt: skip
                 if j == 0:
-                    axis.set_ylabel("information rate $\\alpha$")
                     strip.set_ylabel("α not\nidentified", fontsize=style.SMALL)
-                else:
-                    axis.tick_params(labelleft=False)
-                if i == len(READINGS) - 1:
-                    strip.set_xlabel(
-                        "$\\iota$ = $L(T)$ / Var $R$  (share; for run to run / $U$(first depth))"
-                    )
+                    if main:
+                        upper.set_ylabel("information rate $\\alpha$")
+                end = "Var $R$" if reading == "residual" else "$U$(first depth)"
+                strip.set_xlabel(f"$\\iota$ = $L(T)$ / {end}  (share)", labelpad=1.5)
+            top -= each + row_gap
         _key(made, looks)
         return made
+
+
+def _unknown(part: pd.DataFrame) -> pd.Series:
+    """How many cells of each task have no identified alpha."""
+    return part[part["kind"] == "unknown"].groupby("task").size()
 
 
 def draw(table: pd.DataFrame, *, column: str = "icml") -> Figure:
