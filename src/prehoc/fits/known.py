@@ -203,6 +203,8 @@ def _known(
 
     rows = of(variance)
     rows = rows[(rows["depth"] > 0) & np.isfinite(rows["risk"])].sort_values("depth")
+    if rows.empty:
+        raise InputError(f"task {task!r}: its risk was measured at no depth; fit it with more runs")
     law = of(envelope)
     law = law[law["model"] == "power"]
     places = of(regimes)
