@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from prehoc import tables
 from prehoc.errors import InputError
 from prehoc.fits.fit import Fit
+from prehoc.fits.task import make_ready
 from prehoc.risk.decide import driving_curve
 from prehoc.risk.rivals import isotonic
 from prehoc.tables.scales import rows_of
@@ -38,6 +40,7 @@ class Known:
 
     It is what a person can have without forks, the residual, unless only forks were measured.  `level`
     [D] is `risk` made not to rise with depth, and never above Var R.  `features` are static ones.
+    `odd_shape`: R is far from normal over runs (None: not known), so that chances are rough.
     `falls` is False where the fitted law has K = 0, `identified` False where alpha is not; None: no law.
     """
 
@@ -60,6 +63,7 @@ class Known:
     own: bool = True
     features: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    odd_shape: bool | None = None
 
     @property
     def level(self) -> Array:
@@ -162,8 +166,27 @@ def _with_runs(one: Known, runs: pd.DataFrame, features: dict[str, float]) -> Kn
     target = rows[rows["split"] == "target"]
     if target.empty:
         target = rows[(rows["split"] == "val") & (rows["depth"] == one.horizon)]
-    mean = float(target["value"].mean()) if len(target) else np.nan
-    return replace(one, mean_r=mean, features=features)
+    value = target["value"].to_numpy(float)
+    value = value[np.isfinite(value)]
+    if not len(value):
+        return replace(one, features=features)
+    return replace(one, mean_r=float(value.mean()), odd_shape=odd_shape(value), features=features)
+
+
+def odd_shape(outcome: Array) -> bool:
+    """Whether R [N] is far from normal: its distribution lies over .1 from the normal one somewhere.
+
+    And over what normal numbers would show by chance in one of twenty: .886/sqrt(N) (Lilliefors, JASA 62,
+    1967).  False where R is constant.
+    """
+    r = np.sort(np.asarray(outcome, float))
+    n, sd = len(r), r.std(ddof=1) if len(r) > 1 else 0.0
+    if not sd > 0:
+        return False
+    fitted = norm.cdf((r - r.mean()) / sd)
+    steps = np.arange(n + 1) / n
+    distance = max(float(np.max(steps[1:] - fitted)), float(np.max(fitted - steps[:-1])))
+    return distance > max(0.1, 0.886 / np.sqrt(n))
 
 
 def _of_tables(
