@@ -107,10 +107,10 @@ def known_tasks(source: str | Path | Fit, task: str | None = None) -> dict[str, 
     """All fitted tasks of `source`, or `task` alone, by name: as known_task."""
     if isinstance(source, Fit):
         verdict = source.verdict().to_dict()
-        made = _of_tables(source.variance, source.envelope, source.regimes, verdict, task)
+        fitted = _of_tables(source.variance, source.envelope, source.regimes, verdict, task)
         ready = make_ready(source.rows.frame, source.rows.metric, source.options)
         r = {one.task: one.data.outcome for one in ready if one.data is not None}
-        return {name: replace(one, odd_shape=odd_shape(r[name])) for name, one in made.items()}
+        return {name: replace(one, odd_shape=odd_shape(r[name])) for name, one in fitted.items()}
     folder = Path(source)
     if not folder.is_dir():
         raise InputError(
