@@ -19,7 +19,7 @@ from prehoc import tables
 from prehoc.cli import app
 from prehoc.errors import InputError
 from prehoc.fits.advise import advise, c_star_of, tells
-from prehoc.fits.known import Known, known_task
+from prehoc.fits.known import Known, known_task, odd_shape
 from prehoc.fits.library import SHIPPED, nearest, read_library
 from prehoc.risk import chances
 
@@ -173,9 +173,20 @@ def test_it_promises_nothing_beyond_what_was_measured():
     assert tells(task(runs=400), 0.95)
 
 
+def test_an_outcome_far_from_normal_is_said():
+    rng = np.random.default_rng(4)
+    normal = [odd_shape(rng.standard_normal(64)) for _ in range(200)]
+    assert np.mean(normal) < 0.12  # one of twenty: 200 draws have a standard error of .015
+    assert odd_shape(np.where(rng.random(64) < 0.5, 0.2, 0.9) + 0.02 * rng.standard_normal(64))
+    assert not odd_shape(np.ones(20))
+    assert "far from normal" in str(advise(task(odd_shape=True), 100))
+    assert "far from normal" not in str(advise(task(odd_shape=False), 100))
+
+
 def test_from_a_fit_its_folder_and_the_command(tmp_path):
     made = prehoc.fit(runs(n=300, seed=2), resamples=50)
     told = made.advise(1000, threshold=10.0)
+    assert known_task(made).odd_shape is False
     assert told.task == "t"
     assert told.depth in DEPTHS
     assert told.risk == pytest.approx(law(told.depth, 0.1, 0.9, 0.4), rel=0.35)

@@ -96,6 +96,15 @@ def test_where_r_is_the_metric_at_the_end_that_depth_is_no_probe():
     assert made.depths == DEPTHS
 
 
+def test_a_fit_brings_its_own_runs_and_options(finished):
+    fit = prehoc.fit(finished, horizon=512, resamples=50)
+    made, same = prehoc.online(fit, price=0.1).of("t"), prehoc.online(finished, horizon=512, price=0.1).of()
+    assert made.horizon == same.horizon == 512
+    assert made.rate == pytest.approx(0.1 * finished.drop_duplicates("seed")["final"].var() / 512)
+    curve = curve_of(runs(n=5, seed=8), 1)
+    assert made.judge(curve) == same.judge(curve)
+
+
 def test_the_command_in_words_and_json(tmp_path, finished):
     path, curve = tmp_path / "runs.csv", tmp_path / "new.csv"
     finished.to_csv(path, index=False)

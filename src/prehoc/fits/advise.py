@@ -271,6 +271,8 @@ def _limits(known: Known, threshold: float | None) -> list[str]:
     elif known.identified is False:
         notes.append("alpha is not identified: only what was measured is used, no law")
     notes += known.notes
+    if known.odd_shape:
+        notes.append("R is far from normal over runs: the chances and the shortfall are rough")
     if known.proxy == "fork":
         notes.append("only forks were measured: no predictor that sees the metric alone gets this far")
     if known.depth[-1] < known.horizon:

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from prehoc import tables
 from prehoc.errors import InputError
 from prehoc.fits.fit import Fit
+from prehoc.fits.task import make_ready
 from prehoc.risk.decide import driving_curve
 from prehoc.risk.rivals import isotonic
 from prehoc.tables.scales import rows_of
@@ -38,6 +40,7 @@ class Known:
 
     It is what a person can have without forks, the residual, unless only forks were measured.  `level`
     [D] is `risk` made not to rise with depth, and never above Var R.  `features` are static ones.
+    `odd_shape`: R is far from normal over runs (None: not known), so that chances are rough.
     `falls` is False where the fitted law has K = 0, `identified` False where alpha is not; None: no law.
     """
 
@@ -60,6 +63,7 @@ class Known:
     own: bool = True
     features: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    odd_shape: bool | None = None
 
     @property
     def level(self) -> Array:
@@ -102,9 +106,11 @@ def known_task(source: str | Path | Fit, task: str | None = None) -> Known:
 def known_tasks(source: str | Path | Fit, task: str | None = None) -> dict[str, Known]:
     """All fitted tasks of `source`, or `task` alone, by name: as known_task."""
     if isinstance(source, Fit):
-        return _of_tables(
-            source.variance, source.envelope, source.regimes, source.verdict().to_dict(), task
-        )
+        verdict = source.verdict().to_dict()
+        fitted = _of_tables(source.variance, source.envelope, source.regimes, verdict, task)
+        ready = make_ready(source.rows.frame, source.rows.metric, source.options)
+        r = {one.task: one.data.outcome for one in ready if one.data is not None}
+        return {name: replace(one, odd_shape=odd_shape(r[name])) for name, one in fitted.items()}
     folder = Path(source)
     if not folder.is_dir():
         raise InputError(
@@ -129,13 +135,15 @@ def _where(source: Any) -> str:
 
 
 def _of_folder(folder: Path, task: str | None) -> dict[str, Known]:
-    frames = [tables.read(name, folder / f"{name}.csv") for name in ("variance", "envelope", "regimes")]
+    variance, envelope, regimes = (
+        tables.read(name, folder / f"{name}.csv") for name in ("variance", "envelope", "regimes")
+    )
     path = folder / "verdict.json"
     try:
         verdict = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); make it anew") from None
-    made = _of_tables(*frames, verdict, task)
+    made = _of_tables(variance, envelope, regimes, verdict, task)
     if (folder / "runs.parquet").exists():
         runs = tables.read("runs", folder / "runs.parquet")
         static = folder / "static.parquet"
@@ -160,8 +168,27 @@ def _with_runs(one: Known, runs: pd.DataFrame, features: dict[str, float]) -> Kn
     target = rows[rows["split"] == "target"]
     if target.empty:
         target = rows[(rows["split"] == "val") & (rows["depth"] == one.horizon)]
-    mean = float(target["value"].mean()) if len(target) else np.nan
-    return replace(one, mean_r=mean, features=features)
+    value = target["value"].to_numpy(float)
+    value = value[np.isfinite(value)]
+    if not len(value):
+        return replace(one, features=features)
+    return replace(one, mean_r=float(value.mean()), odd_shape=odd_shape(value), features=features)
+
+
+def odd_shape(outcome: Array) -> bool:
+    """Whether R [N] is far from normal: its distribution lies over .1 from the normal one somewhere.
+
+    And over what normal numbers would show by chance in one of twenty: .886/sqrt(N) (Lilliefors, JASA 62,
+    1967).  False where R is constant.
+    """
+    r = np.sort(np.asarray(outcome, float))
+    n, sd = len(r), r.std(ddof=1) if len(r) > 1 else 0.0
+    if not sd > 0:
+        return False
+    fitted = norm.cdf((r - r.mean()) / sd)
+    steps = np.arange(n + 1) / n
+    distance = max(float(np.max(steps[1:] - fitted)), float(np.max(fitted - steps[:-1])))
+    return distance > max(0.1, 0.886 / np.sqrt(n))
 
 
 def _of_tables(
@@ -201,6 +228,8 @@ def _known(
 
     rows = of(variance)
     rows = rows[(rows["depth"] > 0) & np.isfinite(rows["risk"])].sort_values("depth")
+    if rows.empty:
+        raise InputError(f"task {task!r}: its risk was measured at no depth; fit it with more runs")
     law = of(envelope)
     law = law[law["model"] == "power"]
     places = of(regimes)
