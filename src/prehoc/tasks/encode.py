@@ -205,9 +205,9 @@ def _encode(
     first = {k: v[: len(trained)] for k, v in tokens.items()}  # the training split stands first
     lengths = mask[: len(trained)].sum(1).double()
     own = suitability.own_classifier(folder, config["model"]["revision"], machine.device)
-    poolings = [config["method"]["pooling"]] if cut == "features" else ["cls", "mean"]
-    known = (first, trained, len(rows.classes))
-    fit = suitability.scores(model.to(machine.device), *known, poolings, pool, own)
+    there = {config["method"]["pooling"]: tensors["features"]} if cut == "features" else None
+    given = (first, trained, len(rows.classes), list(there or ("cls", "mean")))
+    fit = suitability.scores(model.to(machine.device), *given, pool, own, there)
     counts = np.array([]) if number else np.bincount(trained, minlength=len(rows.classes))
     meta = {
         "splits": {s: [e - len(splits[s]), e] for s, e in zip(data_module.SPLITS, ends, strict=True)},

@@ -12,7 +12,7 @@ import torch
 from prehoc.tasks import models
 from prehoc.tasks.scores import leep, logme
 
-SCORED = 1000  # training examples at most: a second or two for a small encoder
+SCORED = 500  # training examples at most: two or three seconds for a small encoder
 _BATCH = 128
 
 
@@ -24,28 +24,31 @@ def scores(
     poolings: list[str],
     pool: Callable[[torch.Tensor, torch.Tensor, str], torch.Tensor],
     classifier: Any = None,
+    known: dict[str, torch.Tensor] | None = None,
 ) -> dict[str, Any]:
     """`logme` by the name of the pooling, and `leep` (None where it is not defined), of training examples.
 
     `tokens` [n, L] and `labels` [n] of the training set, of which the first SCORED are taken; `classes` 0:
     the labels are numbers. `pool` makes features [n, H] of states and mask, in each way of `poolings`.
-    `classifier` is the same model with the head that it came with.
+    `classifier` is the same model with its own head; `known`: features that are there already.
     """
     n = min(len(labels), SCORED)
-    features: dict[str, list[torch.Tensor]] = {name: [] for name in poolings}
+    features: dict[str, list[torch.Tensor]] = {name: [] for name in poolings if name not in (known or {})}
     told: list[torch.Tensor] = []
     with torch.inference_mode():
-        for rows in torch.arange(n).split(_BATCH):
+        for rows in torch.arange(n).split(_BATCH) if features or classifier is not None else ():
             part = {k: v[rows] for k, v in tokens.items()}
             longest = int(part["attention_mask"].sum(1).max())
             part = {k: v[:, :longest].to(model.device) for k, v in part.items()}
-            states = model(**part).last_hidden_state
-            for name in poolings:
-                features[name].append(pool(states, part["attention_mask"].bool(), name).cpu())
+            if features:
+                states = model(**part).last_hidden_state
+                for name, found in features.items():
+                    found.append(pool(states, part["attention_mask"].bool(), name).cpu())
             if classifier is not None:
                 told.append(classifier(**part).logits.softmax(-1).cpu())
     taken = labels[:n]
     joined = {k: torch.cat(v).double().numpy() for k, v in features.items()}
+    joined |= {k: v[:n].double().numpy() for k, v in (known or {}).items()}
     made: dict[str, Any] = {"logme": {k: _finite(logme(x, taken, classes)) for k, x in joined.items()}}
     own = torch.cat(told).double().numpy() if told else None
     made["leep"] = _finite(leep(own, taken, classes)) if own is not None and classes else None
