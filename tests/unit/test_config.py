@@ -77,6 +77,10 @@ def test_only_picks_and_keeps_file_order():
         ("train", {"outputs": {"components": 4}}, True),
         ("train", {"outputs": {"examples": 32}}, False),
         ("fork", {"outputs": None}, True),
+        ("train", {"signals": None}, False),
+        ("train", {"signals": {"projections": 4}}, False),
+        ("fork", {"signals": None}, True),
+        ("risk", {"signals": None}, True),
         ("risk", {"outputs": {"examples": 32}}, True),
         ("risk", {"outputs": {"components": 4}}, False),
         ("decide", {"outputs": None}, False),
@@ -94,6 +98,8 @@ def test_a_crossed_task_records_no_outputs():
     resolved = config.resolve(RAW)
     assert resolved.tasks["movie_polarity_sources"].outputs is not None
     assert config.stage_config(resolved, "movie_polarity_sources", "train")["outputs"] is None
+    assert resolved.tasks["movie_polarity_sources"].signals is not None
+    assert config.stage_config(resolved, "movie_polarity_sources", "train")["signals"] is None
 
 
 def test_shards_cover_all_runs_once():

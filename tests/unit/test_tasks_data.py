@@ -303,6 +303,11 @@ def test_static_features(stage):
     entropy = -(share * np.log(share) + (1 - share) * np.log(1 - share))
     assert static["label_entropy"] == pytest.approx(entropy)
     assert static["mean_tokens"] == pytest.approx(8, abs=1)  # 3-9 words and two marks, cut at 12
+    assert static["trained_parameters"] == 2 * 32 + 2
+    first, end = setting.problem.encoding.rows("train")
+    plain = problems.build(stage(method__layers="all", model__revision=None)).problem.lengths[first:end]
+    assert static["length_mean"] == pytest.approx(plain.mean())
+    assert static["length_sd"] == pytest.approx(plain.std())
 
 
 # --------------------------------------------------------------------------- what a model is fit for

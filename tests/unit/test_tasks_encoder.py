@@ -16,6 +16,7 @@ from prehoc.tasks.encode import encode
 from prehoc.tasks.encoder_lora import EncoderLora
 from prehoc.tasks.lora import LoraClassification
 from prehoc.tasks.problem import DropoutKey
+from prehoc.training import problems
 
 RUNS, BATCH = 3, 8
 TOLERANCE = {"rtol": 2e-5, "atol": 3e-6}  # fp32 sums in another order; largest seen 1.5e-6 absolute
@@ -258,3 +259,16 @@ def test_either_library_gives_a_row_the_same_bits_in_any_company(monkeypatch, by
         rows = slice(first, first + count)
         assert torch.equal(layer.forth(x[rows]), forth[rows])
         assert torch.equal(layer.back(grad[rows]), back[rows])
+
+
+@pytest.mark.parametrize("layers", ["top-1", "all"])
+def test_runs_that_share_their_states_are_the_same_as_alone(family, layers):
+    """Before the first step one run's states serve all: to the bit those that each run would have."""
+    problem = problems.build(family("top", method__layers=layers)).problem
+    noise = torch.Generator().manual_seed(0)
+    theta = {p.name: torch.randn(3, *p.shape, generator=noise) for p in problem.parameters}
+    theta = {k: torch.zeros_like(v) if k.endswith(".B") else v for k, v in theta.items()}
+    together = problem.logits(theta, "val")
+    alone = [problem.logits({k: v[s : s + 1] for k, v in theta.items()}, "val") for s in range(3)]
+    assert torch.equal(together, torch.cat(alone))
+    assert (together[0] != together[1]).any()

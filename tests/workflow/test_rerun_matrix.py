@@ -69,6 +69,8 @@ def test_nothing_changed_runs_nothing(finished):
         ("{population: {train_subset: {n: 32, visible: false}}}", False),
         ("{outcome: {target_sample: 40}}", False),
         ("{outputs: {examples: 40}}", False),
+        ("{signals: {projections: 4}}", False),
+        ("{signals: null}", False),
         ("{horizon: 96}", False),
         ("{depths: [1, 2, 4, 8, 16, 32, 48]}", False),
     ],

@@ -149,6 +149,11 @@ class CausalProblem:
         """Number of sums in a split."""
         return len(self.ids[split])
 
+    def lengths(self, split: str) -> torch.Tensor:
+        """Tokens [n] of each sum with its answer and end."""
+        last = (self.answers[split] >= 0).to(torch.int64).cumsum(1).argmax(1)  # of the answer's columns
+        return self.first + 2 + last
+
     def _inputs(self, split: str, rows: torch.Tensor) -> dict[str, Any]:
         """The model's inputs for rows [n] of a split; logits are asked for at answers' positions."""
         keep = torch.arange(self.first, self.ids[split].shape[1], device=self.machine.device)

@@ -25,12 +25,12 @@ from safetensors.torch import save_file
 from prehoc.config import digest
 from prehoc.tables import atomic
 from prehoc.tasks import data as data_module
-from prehoc.tasks import encoder, hub, models
+from prehoc.tasks import encoder, hub, models, suitability
 from prehoc.tasks.fitness import agrees, fits, sees_ahead
 from prehoc.tasks.machine import CPU, PRECISIONS, Machine
 from prehoc.tasks.prefix import entering_block
 
-FORMAT = 4  # raise it when what is kept changes
+FORMAT = 5  # raise it when what is kept changes
 PROJECTED = 4 << 30  # bytes on disk up to which the lowest layer's projections are kept beside its states
 
 
@@ -202,6 +202,12 @@ def _encode(
     ends = np.cumsum([len(splits[s]) for s in data_module.SPLITS]).tolist()
     number = not rows.classes
     trained = rows.labels[splits["train"]]
+    first = {k: v[: len(trained)] for k, v in tokens.items()}  # the training split stands first
+    lengths = mask[: len(trained)].sum(1).double()
+    own = suitability.own_classifier(folder, config["model"]["revision"], machine.device)
+    there = {config["method"]["pooling"]: tensors["features"]} if cut == "features" else None
+    given = (first, trained, len(rows.classes), list(there or ("cls", "mean")))
+    fit = suitability.scores(model.to(machine.device), *given, pool, own, there)
     counts = np.array([]) if number else np.bincount(trained, minlength=len(rows.classes))
     meta = {
         "splits": {s: [e - len(splits[s]), e] for s, e in zip(data_module.SPLITS, ends, strict=True)},
@@ -221,6 +227,9 @@ def _encode(
         "data_digest": digest([texts, rows.labels[order].tolist()]),
         "train_counts": counts.tolist(),
         "mean_tokens": float(mask.sum(1).double().mean()),
+        "length_mean": float(lengths.mean()),
+        "length_sd": float(lengths.std(correction=0)),
+        **fit,
         "parameters": sum(p.numel() for p in model.parameters()),
     }
     if cut == "states":

@@ -94,8 +94,10 @@ class EncoderLora(Classifier):
     def logits(self, theta: Theta, split: str) -> torch.Tensor:
         """Logits [S, n, C] of a split: texts of similar length together, run by run.
 
-        What is frozen is gathered once for all runs.
+        What is frozen is gathered once for all runs. Before the first step every B is zero, so adapters add
+        exact zeros and one run's states are everyone's: they are computed once.
         """
+        untouched = not any(bool(v.any()) for k, v in theta.items() if k.endswith(".B"))
         first, end = self.encoding.rows(split)
         runs = theta["head.bias"].shape[0]
         order = np.argsort(self.lengths[first:end], kind="stable")
@@ -107,6 +109,8 @@ class EncoderLora(Classifier):
             states, qkv = self._gather(where)
             for s in range(runs):
                 own = {k: v[s : s + 1] for k, v in theta.items()}
-                given = (states, qkv.clone() if qkv is not None else None)
-                logits[s, part] = apply_head(own, self._pooled(own, where, given, None))[0]
+                if s == 0 or not untouched:
+                    given = (states, qkv.clone() if qkv is not None else None)
+                    pooled = self._pooled(own, where, given, None)
+                logits[s, part] = apply_head(own, pooled)[0]
         return logits

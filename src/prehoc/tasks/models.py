@@ -181,6 +181,16 @@ def load_encoder(folder: str, revision: str | None) -> tuple[Any, Any]:
     return _tokeniser(folder, revision), _load(AutoModel, folder, revision)
 
 
+def load_classifier(folder: str, revision: str | None) -> tuple[Any, Any]:
+    """Tokeniser and the encoder with its own classification head, in fp32 and inference mode.
+
+    Raises InputError if they cannot be loaded from safetensors.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    return _tokeniser(folder, revision), _load(AutoModelForSequenceClassification, folder, revision)
+
+
 def load_causal(folder: str, revision: str | None, name: str | None = None) -> tuple[Any, Any]:
     """Tokeniser and causal language model, in fp32 and inference mode; `name` is the config's for it.
 

@@ -136,6 +136,10 @@ class TextGeneration:
         """Number of examples in a split."""
         return len(self.examples[split])
 
+    def lengths(self, split: str) -> torch.Tensor:
+        """Tokens [n] of each prompt with its completion."""
+        return torch.tensor([len(e.prompt) + len(e.completion) for e in self.examples[split]])
+
     def _inputs(self, rows: torch.Tensor, length: int, keep: int | torch.Tensor) -> dict[str, Any]:
         """The model's inputs for rows [n] of all splits, padded to `length` tokens."""
         given: dict[str, Any] = {"logits_to_keep": keep, "use_cache": False}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -41,12 +42,19 @@ def build(config: dict[str, Any], machine: Machine = CPU) -> Setting:
 
     Raises InputError for data or models at fault.
     """
+    made = _build(config, machine)
+    trained = sum(math.prod(p.shape) for p in made.problem.parameters)
+    return replace(made, static=made.static | {"trained_parameters": float(trained)})
+
+
+def _build(config: dict[str, Any], machine: Machine) -> Setting:
     if config["kind"] == "modular_arithmetic":
         from prehoc.tasks.modular import ModularProblem
 
         modular = ModularProblem(config, machine)
         static = {f"rows_{s}": float(modular.rows(s)) for s in ("train", "val", "target")}
         static["classes"] = float(modular.classes)
+        static["label_entropy"] = _entropy(modular.answers["train"].cpu().bincount())
         return Setting(modular, [], None, "scratch", static, {"data": "generated"}, machine)
     if config["kind"] == "causal_arithmetic":
         from prehoc.tasks.causal import CausalProblem
@@ -54,6 +62,7 @@ def build(config: dict[str, Any], machine: Machine = CPU) -> Setting:
         causal = CausalProblem(config, machine)
         static = {f"rows_{s}": float(causal.rows(s)) for s in ("train", "val", "target")}
         static["classes"] = float(causal.classes)
+        static |= _lengths(causal.lengths("train"))
         made = {"model": config["model"], "weights": causal.weights, "data": "generated"}
         return Setting(causal, [], None, causal.weights, static, made, machine)
     if config["kind"] == "text_generation":
@@ -90,11 +99,16 @@ def build(config: dict[str, Any], machine: Machine = CPU) -> Setting:
     if problem.number:
         static["label_sd"] = float(encoding.meta["label_sd"])
     else:
-        counts = torch.tensor(encoding.meta["train_counts"], dtype=torch.float64)
-        share = counts / counts.sum()
         static["classes"] = float(problem.classes)
-        static["label_entropy"] = float(torch.special.entr(share).sum())
+        static["label_entropy"] = _entropy(torch.tensor(encoding.meta["train_counts"]))
+    known = {
+        "logme": encoding.meta["logme"].get(config["method"]["pooling"]),
+        "leep": encoding.meta["leep"],
+    }
+    static |= {name: float(value) for name, value in known.items() if value is not None}
     static |= {
+        "length_mean": float(encoding.meta["length_mean"]),
+        "length_sd": float(encoding.meta["length_sd"]),
         "mean_tokens": float(encoding.meta["mean_tokens"]),
         "base_parameters": float(encoding.meta["parameters"]),
     }
@@ -114,6 +128,20 @@ def build(config: dict[str, Any], machine: Machine = CPU) -> Setting:
     )
 
 
+def _entropy(counts: torch.Tensor) -> float:
+    """The entropy in nats of the shares that counts make."""
+    share = counts.double() / counts.sum()
+    return float(torch.special.entr(share).sum())
+
+
+def _lengths(tokens: torch.Tensor) -> dict[str, float]:
+    """Mean and standard deviation of the training texts' lengths in tokens."""
+    return {
+        "length_mean": float(tokens.double().mean()),
+        "length_sd": float(tokens.double().std(correction=0)),
+    }
+
+
 def _generation(config: dict[str, Any], machine: Machine) -> Setting:
     from prehoc.tasks.text_generation import TextGeneration
 
@@ -125,4 +153,5 @@ def _generation(config: dict[str, Any], machine: Machine) -> Setting:
         "data": {k: config["data"][k] for k in ("name", "revision", "subset")},
         "data_digest": data,
     }
-    return Setting(problem, [], None, f"{problem.weights}/{data}", problem.static(), made, machine)
+    static = problem.static() | _lengths(problem.lengths("train"))
+    return Setting(problem, [], None, f"{problem.weights}/{data}", static, made, machine)
