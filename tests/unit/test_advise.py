@@ -246,6 +246,9 @@ def test_the_library_and_the_nearest_task(tmp_path):
     assert "Your task is not fitted" in str(told)
     assert "train 5000 against 10000" in str(told)
     assert told.nearest["not_compared"] == ["parameters", "classes", "label_entropy", "length", "horizon"]
+    twin = nearest(known | {"twin": replace(known["small"], task="twin")}, {"train": 100.0}, "metric")
+    assert set(twin.ties) == {"twin"}
+    assert "As near are twin" in twin.in_words()
     far = nearest(known, {"train": 1e9}, "metric")
     assert "a guess, no more" in far.in_words()
 

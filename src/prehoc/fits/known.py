@@ -129,13 +129,15 @@ def _where(source: Any) -> str:
 
 
 def _of_folder(folder: Path, task: str | None) -> dict[str, Known]:
-    frames = [tables.read(name, folder / f"{name}.csv") for name in ("variance", "envelope", "regimes")]
+    variance, envelope, regimes = (
+        tables.read(name, folder / f"{name}.csv") for name in ("variance", "envelope", "regimes")
+    )
     path = folder / "verdict.json"
     try:
         verdict = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); make it anew") from None
-    made = _of_tables(*frames, verdict, task)
+    made = _of_tables(variance, envelope, regimes, verdict, task)
     if (folder / "runs.parquet").exists():
         runs = tables.read("runs", folder / "runs.parquet")
         static = folder / "static.parquet"

@@ -14,31 +14,39 @@ import pandas as pd
 from prehoc import tables
 from prehoc.errors import InputError
 from prehoc.fits.known import FEATURES, Known, features_of, known_tasks
+from prehoc.fits.phrases import REGIMES
 
 SHIPPED = Path(__file__).with_name("library.csv")
 FAR = 1.0  # a distance: features off by a factor of e each
+_TIE = 1e-9
 _LOGGED = ("parameters", "train", "classes", "length", "horizon")
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """The fitted task nearest to the one asked for, its `distance`, and the features `compared`."""
+    """The fitted task nearest to the one asked for, its `distance`, and the features `compared`.
+
+    `ties`: others that are as near, with their regimes.
+    """
 
     known: Known
     distance: float
     compared: dict[str, tuple[float, float]]
     lacking: tuple[str, ...]
+    ties: dict[str, str]
 
     def in_words(self) -> str:
         """That it is another task's fit, how far off it is, and by what."""
         each = ", ".join(f"{k} {a:g} against {b:g}" for k, (a, b) in self.compared.items())
         lacking = f"; not compared: {', '.join(self.lacking)}" if self.lacking else ""
+        others = ", ".join(f"{name} ({REGIMES.get(r, r)})" for name, r in self.ties.items())
+        ties = f" As near are {others}." if others else ""
         far = "; that is far off: a guess, no more" if self.distance > FAR else ""
         return (
             f"Your task is not fitted. What follows is of the nearest fitted one, {self.known.task}, at "
             f"distance {self.distance:.2f} (0: the same; 1: features off by a factor of 2.7 each){far}. "
             f"Compared, yours against its: {each}{lacking}. Depths are its own, of {self.known.horizon:,} "
-            "steps. A fit of yours may come out otherwise: features alone do not settle a task's regime."
+            f"steps.{ties} A fit of yours may come out otherwise: features alone settle no regime."
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -48,6 +56,7 @@ class Nearest:
             "distance": self.distance,
             "compared": {k: {"yours": a, "its": b} for k, (a, b) in self.compared.items()},
             "not_compared": list(self.lacking),
+            "as_near": dict(self.ties),
             "in_words": self.in_words(),
         }
 
@@ -142,10 +151,13 @@ def nearest(library: Mapping[str, Known], like: Mapping[str, float], metric: str
             found.append((-len(pairs), float(np.sqrt(np.mean(np.square(square)))), name))
     if not found:
         raise InputError(f"no task of the library has the feature(s) {', '.join(like) or 'none given'}")
-    _, distance, name = min(found)
+    shared, distance, name = min(found)
+    ties = {
+        n: same[n].regime for s, d, n in sorted(found) if s == shared and d <= distance + _TIE and n != name
+    }
     compared = _pairs(same[name], like)
     lacking = tuple(f for f in allowed if f not in compared)
-    return Nearest(same[name], distance, compared, lacking)
+    return Nearest(same[name], distance, compared, lacking, ties)
 
 
 def _pairs(one: Known, like: Mapping[str, float]) -> dict[str, tuple[float, float]]:

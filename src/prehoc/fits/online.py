@@ -118,7 +118,10 @@ class OnlineTask:
         values = np.array([[curve.get(int(d), np.nan) for d in columns]])
         stops = rule.stop_depths(prior, columns, values, rate=self.rate)
         stands, _ = rule.standing(prior, columns, values, rate=self.rate)
-        numbers = {"forecast": float(stands.forecast[0, at]), "risk": float(stands.now[0, at])}
+        numbers: dict[str, Any] = {
+            "forecast": float(stands.forecast[0, at]),
+            "risk": float(stands.now[0, at]),
+        }
         if not np.isfinite(values[0, : at + 1]).all():
             why = "its metric is missing or not finite: it seems to have failed"
             return self._said(CANNOT_TELL, last, c_star, why=why, stop=False)
@@ -273,9 +276,9 @@ def read_curves(path: str | Path, *, metric: str | None = None) -> dict[tuple[st
     val = rows.frame[(rows.frame["split"] == "val") & (rows.frame["depth"] > 0)]
     made: dict[tuple[str, str], dict[int, float]] = {}
     for (task, seed), part in val.groupby(["task", "seed"], sort=True):
-        by = {v: k for k, v in rows.names.get(str(task), {}).items()}
+        by = {str(v): k for k, v in rows.names.get(str(task), {}).items()}
         curve = dict(zip(part["depth"].astype(int), part["value"].astype(float), strict=True))
-        made[str(task), str(by.get(seed, seed))] = curve
+        made[str(task), by.get(str(seed), str(seed))] = curve
     if not made:
         raise InputError(f"{path}: no metric on split val at a depth above 0; a run has to have begun")
     return made
