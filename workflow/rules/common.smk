@@ -287,7 +287,9 @@ def crossing(wildcards):
 
 def tables_made():
     """The joint tables that the enabled tasks fill; crossed ones fill `sources` alone."""
-    return ([*TABLES, *POLICY_TABLES] if TASKS else []) + (["sources"] if CROSSED else [])
+    return ([*TABLES, *POLICY_TABLES] if TASKS else []) + (
+        ["sources"] if CROSSED else []
+    )
 
 
 def rules_of(what):
