@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -265,3 +266,22 @@ def test_policies_are_compared_on_the_same_runs():
     alone = made[(made["policy"] == "c_star") & (made["price"] == 0.05)].iloc[0]
     width = (alone["total_high"] - alone["total_low"]) / alone["total_risk"]
     assert near["high"] - near["low"] < 0.5 * width  # much the same stops: little is left between them
+
+
+@pytest.mark.parametrize("odd", ["one run apart", "two values", "a metric far from zero", "ties"])
+def test_odd_outcomes_are_judged_without_a_warning(odd):
+    one = some(n=24)
+    if odd == "one run apart":  # half of the time the calibration runs are all alike
+        one = dataclasses.replace(one, outcome=np.r_[1.0, np.zeros(23)], metric=np.zeros((24, 6)))
+    elif odd == "two values":
+        one = dataclasses.replace(one, outcome=(one.outcome > 0).astype(float))
+    elif odd == "a metric far from zero":
+        one = dataclasses.replace(one, outcome=one.outcome + 1e6, metric=one.metric + 1e6)
+    else:
+        one = dataclasses.replace(one, metric=np.round(one.metric))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made, pairs = judge(one, prices=PRICES, settings=SET, seed=0)
+    assert len(made) == len(PRICES) * len(policies.POLICIES)
+    assert np.isfinite(made[["risk", "total_risk", "regret_go", "regret_best", "steps"]]).all(axis=None)
+    assert np.isfinite(pairs["ratio"]).all()

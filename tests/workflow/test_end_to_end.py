@@ -144,7 +144,8 @@ def test_summary_has_each_task_once_and_its_verdict(results):
 
 
 def test_figures_have_their_csv(results):
-    for name in ("fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic", "sources", "complementarity"):
+    drawn = ("fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic", "sources", "complementarity", "frontier")
+    for name in (*drawn, "gap"):
         for ending, magic in (("png", b"\x89PNG"), ("pdf", b"%PDF")):
             assert (results / "figures" / f"{name}.{ending}").read_bytes().startswith(magic)
         assert len(pd.read_csv(results / "figures" / f"{name}.csv"))

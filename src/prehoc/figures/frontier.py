@@ -79,10 +79,10 @@ def collect(table: pd.DataFrame, *, tasks: Sequence[str] | None = None) -> pd.Da
     return pd.concat([alone, style.drawn(pooled)], ignore_index=True) if pooled else alone
 
 
-def _panel(axis: Axes, part: pd.DataFrame) -> None:
+def _panel(axis: Axes, part: pd.DataFrame, ticks: Sequence[float]) -> None:
     axis.set_xscale("symlog", linthresh=LINEAR, linscale=0.4)
     axis.set_xlim(-0.003, 1.25)
-    axis.xaxis.set_major_locator(FixedLocator([0, 0.03, 0.1, 0.3, 1]))
+    axis.xaxis.set_major_locator(FixedLocator(ticks))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:g}%"))
     for policy, (_, colour, dashes) in LINES.items():
@@ -115,9 +115,10 @@ def _render(frame: pd.DataFrame, column: str) -> Figure:
         regimes = [r for r in style.REGIME_LABELS if (pooled["information"] == r).any()]
         if not regimes:
             return layout.nothing(wide, "No task has policies that were judged.")
+        narrow = wide < 5
         columns = 6 if wide > 6 else 4 if wide > 5 else 2
         foot = 0.42 + 0.13 * int(np.ceil((len(MARKS) + len(LINES)) / columns))
-        high, head, gap, left, inner = 1.15, 0.22, 0.16, 0.6, 0.36
+        high, head, gap, left, inner = 1.15, 0.34 if narrow else 0.22, 0.16, 0.6, 0.36
         tall = head + 3 * high + 2 * gap + foot
         made = style.figure(wide, tall)
         each = min((wide - left - 0.1 - inner * (len(regimes) - 1)) / len(regimes), 3.2)
@@ -128,16 +129,18 @@ def _render(frame: pd.DataFrame, column: str) -> Figure:
                 x, y = left + j * (each + inner), tall - head - high - i * (high + gap)
                 axis = made.add_axes((x / wide, y / tall, each / wide, high / tall))
                 part = pooled[(pooled["information"] == regime) & (pooled["panel"] == measure)]
-                _panel(axis, part)
+                _panel(axis, part, (0, 0.1, 1) if narrow else (0, 0.03, 0.1, 0.3, 1))
                 axis.set_ylim(bottom=0)
                 if i == 0:
                     many = f"{number} task{'s' if number > 1 else ''}"
-                    axis.set_title(f"{style.REGIME_LABELS[regime]} ({many})", fontsize=style.BODY)
+                    end = "\n" if narrow else " "
+                    axis.set_title(f"{style.REGIME_LABELS[regime]}{end}({many})", fontsize=style.BODY)
                 if j == 0:
-                    axis.set_ylabel(MEASURES[measure])
+                    axis.set_ylabel(MEASURES[measure], va="bottom")
+                    axis.yaxis.set_label_coords(-0.32 / each, 0.5)
                 axis.tick_params(labelbottom=i == len(MEASURES) - 1)
                 if i == len(MEASURES) - 1:
-                    axis.set_xlabel("steps a run, share of $T$")
+                    axis.set_xlabel("steps, share of $T$" if narrow else "steps a run, share of $T$")
         _legend(made, columns)
         return made
 

@@ -80,10 +80,10 @@ def judge(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The tables `policies` and `policies_against` of a task, a row a policy and price.
 
-    A price is gamma lambda T / Var R; `settings` is the config's block `policies`, `online_options` its block
-    `online`.  Empty for fewer runs than `min_runs`, or a constant R.  A failed run pays its steps up to its
-    failure, or to the stop if that is fixed and comes before, and is in no other number.  Var R of all runs
-    serves as the price's unit alone.
+    A price is gamma lambda T / Var R; `settings` is the config's block `policies`, `online_options` its
+    block `online`.  Empty for fewer runs than `min_runs`, or a constant R.  A failed run pays its steps
+    up to its failure, or to the stop if that is fixed and comes before, and is in no other number.  Var R
+    of all runs serves as the price's unit alone.
     """
     runs = len(trial.outcome)
     scale = max(abs(float(trial.outcome.mean())), 1e-300) if runs else 1.0
@@ -154,7 +154,7 @@ def _play(
     _each(half, tallies, ("extrapolation_stop", ANY), stop, own)
     _races(half, tallies)
     prior = None
-    if last >= online.LEAST_DEPTHS:
+    if last >= options.get("least_depths", online.LEAST_DEPTHS):
         prior = online.fit_prior(
             trial.depth, trial.metric[half.known], trial.outcome[half.known], trial.horizon, **options
         )
