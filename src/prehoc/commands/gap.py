@@ -26,8 +26,9 @@ def gap(
     """How much of the gap between metric and forks features close, on runs held out, for one task."""
     from prehoc import tables
     from prehoc.config import metric_of
-    from prehoc.predictors.gap import Settings, gap_table, needed_table
+    from prehoc.predictors.gap import Settings
     from prehoc.predictors.gap_data import bank_of
+    from prehoc.predictors.gap_tables import gap_table, needed_table
 
     stage = read_stage(config)
     block = stage["gap"]

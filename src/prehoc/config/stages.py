@@ -292,6 +292,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
         "predictors/agreement.py",
         "predictors/gap.py",
         "predictors/gap_data.py",
+        "predictors/gap_tables.py",
         "predictors/shrinkage.py",
         "risk/data.py",
         "risk/forks.py",

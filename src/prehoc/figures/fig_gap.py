@@ -71,10 +71,6 @@ def _panel(axis: Axes, part: pd.DataFrame) -> None:
         bars = np.stack([rows["y"] - rows["low"], rows["high"] - rows["y"]]).clip(0)
         axis.errorbar(rows["x"], rows["y"], yerr=np.nan_to_num(bars), color=colour, marker=marker,
                       elinewidth=0.7, markeredgecolor="white", markeredgewidth=0.3, zorder=2.5)  # fmt: skip
-    axis.set_xscale("log")
-    low, high = part["x"].min(), part["x"].max()
-    axis.set_xlim(low / 1.4, max(high, 2 * low) * 1.4)
-    layout.log_axis(axis.xaxis, max(low, 1), max(high, 2 * low))
 
 
 def _render(frame: pd.DataFrame, column: str) -> Figure:
@@ -85,10 +81,15 @@ def _render(frame: pd.DataFrame, column: str) -> Figure:
         foot = 0.55 if wide > 5 else 0.7
         made, axes = layout.panels(wide, tasks, high=1.15, foot=foot)
         tops = frame[["y", "high"]].max(axis=1)
-        top = max(1.1, min(float(np.nanmax(tops)) * 1.05, 1.8))
+        top = max(1.1, min(float(np.nanmax(tops)) * 1.05, 1.5))
+        low = max(float(frame["x"].min()), 1.0)
+        high = max(float(frame["x"].max()), 2 * low)
         for place, (task, axis) in enumerate(axes.items()):
             _panel(axis, frame[frame["task"] == task])
             axis.set_ylim(0, top)
+            axis.set_xscale("log")
+            axis.set_xlim(low / 1.4, high * 1.4)
+            layout.log_axis(axis.xaxis, low, high)
             first = abs(axis.get_position().x0 - next(iter(axes.values())).get_position().x0) < 1e-6
             axis.tick_params(labelleft=first)
             if first:

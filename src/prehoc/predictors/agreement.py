@@ -25,6 +25,7 @@ NOISE = 0.03  # added to a run's mean squared log-odds, as a share of it: what s
 LINEAR = (0.3, 1.0)  # the linear part's share of the kernel
 WEIGHTS = (0.1, 0.5)  # of each further block of features, as shares of the kernel
 PENALTIES = tuple(10.0 ** np.arange(-2.5, 3.1, 1 / 3))  # noise of R, in units of the kernel's mean variance
+STRONG = 3.0  # nats of evidence over noise alone, under which nothing is predicted (Kass and Raftery, 1995)
 START = 6  # the penalty at which the search begins
 _LEAST = 1e-5  # of the largest singular value, in single precision
 
@@ -84,7 +85,7 @@ class Choice:
 
     def kernel(
         self,
-        examples: Examples | None,
+        examples: Examples,
         blocks: Sequence[Array],
         rows: Index,
         columns: Index,
@@ -93,7 +94,7 @@ class Choice:
         made = np.zeros((len(rows), len(columns)), np.float32)
         parts: list[tuple[float, Single, Single]] = []
         rest = 1 - sum(self.weights)
-        if examples is not None and len(examples.size):
+        if len(examples.size):
             x = examples.at(self.power)
             if self.linear < 1:
                 own = agreement(x, columns, columns)
@@ -123,23 +124,22 @@ def _factor(kernel: Single, penalty: float) -> tuple[Single, bool]:
 
 
 def evidence(kernel: Single, outcome: Array, start: int = START) -> tuple[float, int]:
-    """Log marginal likelihood of centred `outcome` [n], its scale profiled out, and the penalty's place.
+    """Log marginal likelihood of centred `outcome` [n] over that of noise alone, and the penalty's place.
 
-    Rasmussen and Williams (2006), eq. 2.30; the penalty climbs on the grid PENALTIES from `start`.
+    Rasmussen and Williams (2006), eq. 2.30, the scale profiled out; the penalty climbs on PENALTIES from
+    `start`.
     """
     y = outcome - outcome.mean()
     y = y / max(float(np.abs(y).max(initial=0.0)), 1e-300)
     known: dict[int, float] = {}
+    noise = -0.5 * len(y) * np.log(max(float(y @ y) / len(y), 1e-300))
 
     def score(place: int) -> float:
         if place not in known:
             factor = _factor(kernel, PENALTIES[place])
-            scale = max(
-                float(y @ cho_solve(factor, y.astype(np.float32), check_finite=False)) / len(y), 1e-300
-            )
-            known[place] = -0.5 * len(y) * np.log(scale) - float(
-                np.log(np.diag(factor[0]), dtype=float).sum()
-            )
+            scale = max(float(y @ cho_solve(factor, y.astype(np.float32), check_finite=False)), 1e-300)
+            size = float(np.log(np.diag(factor[0]), dtype=float).sum())
+            known[place] = -0.5 * len(y) * np.log(scale / len(y)) - size - noise
         return known[place]
 
     at = start
@@ -151,16 +151,18 @@ def evidence(kernel: Single, outcome: Array, start: int = START) -> tuple[float,
         at = best
 
 
-def choose(examples: Examples | None, blocks: Sequence[Array], outcome: Array, rows: Index) -> Choice:
+def choose(
+    examples: Examples, blocks: Sequence[Array], outcome: Array, rows: Index, start: Choice | None = None
+) -> Choice:
     """The kernel with the most evidence on `rows` of the training runs; `outcome` [len(rows)].
 
-    First the examples' part alone, then block after block the weight that adds most to it.
+    First the examples' part alone (or as in `start`), then block after block the weight that adds most.
     """
     none = (0.0,) * len(blocks)
-    pairs = itertools.product(POWERS, LINEAR) if examples is not None else [(1.0, 1.0)]
+    pairs = itertools.product(POWERS, LINEAR) if start is None else [(start.power, start.linear)]
     candidates = [Choice(power, share, none) for power, share in pairs]
     score, place, best = -np.inf, START, candidates[0]
-    for made in candidates:
+    for made in candidates if blocks or start is None else []:
         value, at = evidence(made.kernel(examples, blocks, rows, rows), outcome, place)
         if value > score:
             score, place, best = value, at, made
@@ -176,29 +178,45 @@ def choose(examples: Examples | None, blocks: Sequence[Array], outcome: Array, r
 
 def predict(
     choice: Choice,
-    examples: Examples | None,
+    examples: Examples,
     blocks: Sequence[Array],
     outcomes: Array,
     train: Index,
     test: Index,
     rows: int,
-) -> Array:
-    """Posterior means [m, L] of the runs `test`; `outcomes` [n, L] of the runs `train`, a penalty each.
+) -> tuple[Array, Array]:
+    """Posterior means of the runs `test` [m, L], and of some of `train` with each left out [rows, L].
 
-    The penalties have the most evidence on the first `rows` of `train`.
+    `outcomes` [n, L] of the runs `train`, with a penalty each, that with the most evidence on the first
+    `rows` of them; these are the runs that are left out, one at a time (Rasmussen and Williams, eq. 5.12).
     """
     own = choice.kernel(examples, blocks, train, train)
     across = choice.kernel(examples, blocks, test, train)
+    small = own[:rows, :rows]
     made = np.empty((len(test), outcomes.shape[1]))
+    left = np.empty((len(small), outcomes.shape[1]))
     for k, y in enumerate(outcomes.T):
-        _, place = evidence(own[:rows, :rows], y[:rows])
-        factor = _factor(own, PENALTIES[place])
-        made[:, k] = _solved(y, across, factor)
-    return made
+        gain, place = evidence(small, y[:rows])
+        if gain < STRONG:
+            made[:, k] = left[:, k] = y.mean()
+            continue
+        made[:, k] = y.mean() + _solved(y - y.mean(), across, _factor(own, PENALTIES[place]))
+        left[:, k] = y[:rows].mean() + _left_out(
+            y[:rows] - y[:rows].mean(), _factor(small, PENALTIES[place])
+        )
+    return made, left
+
+
+def _left_out(y: Array, factor: tuple[Single, bool]) -> Array:
+    """Each run's posterior mean by the other runs; `y` [n] is centred."""
+    unit = max(float(np.abs(y).max(initial=0.0)), 1e-300)
+    weight = cho_solve(factor, (y / unit).astype(np.float32), check_finite=False)
+    inverse = cho_solve(factor, np.eye(len(y), dtype=np.float32), check_finite=False)
+    return np.asarray(y - unit * (weight / np.diag(inverse)).astype(float))
 
 
 def _solved(y: Array, across: Single, factor: tuple[Single, bool]) -> Array:
-    """The posterior mean, solved in units in which single precision neither over- nor underflows."""
-    unit = max(float(np.abs(y - y.mean()).max(initial=0.0)), 1e-300)
-    weight = cho_solve(factor, ((y - y.mean()) / unit).astype(np.float32), check_finite=False)
-    return np.asarray(y.mean() + unit * (across @ weight).astype(float))
+    """The posterior mean of centred `y`, in units in which single precision does not overflow."""
+    unit = max(float(np.abs(y).max(initial=0.0)), 1e-300)
+    weight = cho_solve(factor, (y / unit).astype(np.float32), check_finite=False)
+    return np.asarray(unit * (across @ weight).astype(float))

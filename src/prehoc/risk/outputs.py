@@ -51,7 +51,7 @@ class Outputs:
         for task, part in frame.groupby("task", sort=True):
             places, shape = [], []
             for column in ("seed", "depth", "example"):
-                known, place = np.unique(part[column].to_numpy(np.int64), return_inverse=True)
+                place, known = pd.factorize(part[column].to_numpy(np.int64), sort=True)
                 places.append(place)
                 shape.append(known)
             values = np.full([len(known) for known in shape], np.nan)
