@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "config.yaml", "config", "workflow", "profiles", "envs", "src")
 CI = ("--configfile", "config/ci.yaml")
-TABLES = ("variance", "envelope", "c_star", "regimes", "intrinsic", "advice", "predictors", "transfer")
+TABLES = ("variance", "envelope", "c_star", "regimes", "intrinsic", "advice", "predictors")
 
 
 @dataclass
