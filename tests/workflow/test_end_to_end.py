@@ -32,7 +32,7 @@ def test_forecasts_are_compared_by_task_and_regime(results):
     told = tables.read("predictors", results / "tables/predictors.csv")
     tasks = set(told["task"])
     assert tasks >= {"tiny_head", "tiny_noise", "tiny_synthetic"}  # R of tiny_modular may be constant
-    assert set(told.loc[told["information"] == "static", "task"]) == {"tiny_noise"}  # its noise is seen
+    assert "tiny_noise" in set(told.loc[told["information"] == "static", "task"])  # its noise is seen
     for name in ("complementarity", "mismatch"):
         frame = tables.read(name, results / f"tables/{name}.csv")
         assert set(frame.loc[frame["level"] == "task", "name"]) == tasks
