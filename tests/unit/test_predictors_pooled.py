@@ -140,6 +140,10 @@ def test_the_ratio_of_depths_is_paired_and_each_fold_has_its_own_depth():
     pooled = cell(made, level="regime", predictor="best")
     assert pooled["ratio"] == pytest.approx((0.8 + 0.5) / (0.2 + 0.6))
     assert pooled["n"] == 800
+    chosen.loc[chosen["task"] == "flat", "c_star"] = np.nan
+    made = mismatch_table(frame, chosen, regime, {"deep": 1024, "flat": 1024}, shallow_steps=20,
+                          shallow_share=0.1, **HOW)  # fmt: skip
+    assert set(made["name"]) == {"deep", "dynamic_critical"}  # `flat` had too few runs for a c*
 
 
 def test_a_regime_is_that_of_the_driving_curve():

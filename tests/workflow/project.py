@@ -19,7 +19,6 @@ TABLES = (
     "intrinsic",
     "advice",
     "predictors",
-    "transfer",
     "policies",
     "policies_against",
 )

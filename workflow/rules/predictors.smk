@@ -1,4 +1,6 @@
 # What forecasts R: by run and information (each task), and across tasks (claims E4, E5, leave one task out).
+# Where a task records signals, `predictors` takes them as --signals, and `transfer` finds them in the task's
+# folder: signals.parquet then belongs among the inputs of both.
 rule predictors:
     input:
         config=lambda wildcards: PREDICTORS[wildcards.task],

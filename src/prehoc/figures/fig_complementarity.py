@@ -68,7 +68,8 @@ def _names(part: pd.DataFrame) -> list[str]:
 
 def _said(part: pd.DataFrame, wide: float) -> list[str]:
     """The tasks' names in lines that fit a panel of `wide` inches."""
-    return textwrap.wrap(", ".join(style.label(n, 30) for n in _names(part)), int(wide * 20))
+    names = [style.label(name, 30).replace(" ", "\u00a0") for name in _names(part)]
+    return textwrap.wrap(", ".join(names), int(wide * 20))
 
 
 def _panel(axis: Axes, part: pd.DataFrame, span: tuple[float, float], regime: str, wide: float) -> None:
@@ -110,7 +111,7 @@ def _render(frame: pd.DataFrame, column: str) -> Figure:
         if columns == 1:
             side = min(side, 3.2)
         lines = max(len(_said(frame[frame["panel"] == regime], side)) for regime in regimes)
-        below = 0.4 + 0.1 * lines
+        below = 0.46 + 0.1 * lines
         tall = rows * (head + each + below) + key
         made = style.figure(wide, tall)
         for i, regime in enumerate(regimes):

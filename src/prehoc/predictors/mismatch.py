@@ -43,8 +43,8 @@ def mismatch_table(
     Every predictor sees static information and the trajectory (the trajectory alone where nothing is
     known before the start).  A fold's runs are judged at the c* that the other folds' runs gave; at
     c* = 0 a predictor has static information or else the mean alone.  `own` is the mean depth over
-    runs.  A regime's shares are means over its tasks, its ratio that of these means, the intervals over
-    tasks and their runs at once.
+    runs; a task without a c* in some fold has no rows.  A regime's shares are means over its tasks, its
+    ratio that of these means, the intervals over tasks and their runs at once.
     """
     found = errors_of(held)
     rows: list[dict[str, Any]] = []
@@ -64,6 +64,8 @@ def mismatch_table(
             if near is None:
                 continue
             for price, chosen in mine.groupby("price", sort=True):
+                if chosen["c_star"].isna().any():
+                    continue  # too few runs for a curve: no depth is known
                 by_fold = dict(zip(chosen["fold"], chosen["depth"], strict=True))
                 own = np.array([int(by_fold[f]) for f in fold])
                 far = near.copy()

@@ -35,7 +35,8 @@ def errors_of(held: pd.DataFrame) -> dict[str, Errors]:
         at = ["depth", "information", "predictor"]
         table = square.pivot_table(index="seed", columns=at, values="square")
         outcome = part.drop_duplicates("seed").set_index("seed")["outcome"].reindex(table.index)
-        columns = tuple((int(d), str(i), str(p)) for d, i, p in table.columns.to_list())
+        levels = [table.columns.get_level_values(k) for k in range(3)]
+        columns = tuple((int(d), str(i), str(p)) for d, i, p in zip(*levels, strict=True))
         made[str(task)] = Errors(str(task), outcome.to_numpy(float), table.to_numpy(float), columns)
     return made
 
