@@ -13,6 +13,7 @@ ANALYSED = {("figures", f) for f in ("fig2_decay", "fig3_phase", "c_star", "curv
 SOURCES = {("gather", "sources"), ("figures", "sources")}
 FIGURES = ANALYSED | {("figures", "sources")}
 PROVENANCE = ("provenance", "")
+CLAIMS = ("claims", "")
 DECIDED = {("gather", t) for t in ("c_star", "regimes", "intrinsic", "advice", "summary")}
 
 
@@ -74,27 +75,41 @@ def test_one_tasks_change_runs_that_task_alone(finished, change, prepares):
         "tiny_head_000000-000032",
         "tiny_head_000032-000064",
     }
-    assert jobs >= JOINT | ANALYSED | {PROVENANCE}
+    assert jobs >= JOINT | ANALYSED | {PROVENANCE, CLAIMS}
     assert ("gather", "sources") not in jobs
 
 
 def test_a_price_or_gamma_runs_decide_and_later(finished):
     for change in ("decide={gamma: [0.001]}", "decide={prices: [0.3]}"):
         jobs = finished.plan("all", *CI, "--config", change)
-        assert {r for r, _ in jobs} == {"decide", "gather", "figures", "provenance"}
+        assert {r for r, _ in jobs} == {"decide", "gather", "figures", "claims", "provenance"}
         assert tasks_of(jobs, "decide") == TASKS
         assert {j for j in jobs if j[0] == "gather"} == DECIDED
 
 
 def test_a_risk_setting_runs_risk_and_later(finished):
     jobs = finished.plan("all", *CI, "--config", "risk={confidence: 0.9}")
-    assert rules_of(jobs) == {"risk", "decide", "decompose", "gather", "figures", "provenance"}
+    assert rules_of(jobs) == {"risk", "decide", "decompose", "gather", "figures", "claims", "provenance"}
 
 
 def test_other_components_of_the_outputs_run_risk_and_later(finished):
     jobs = finished.plan("all", *CI, "--config", "tasks={tiny_head: {outputs: {components: 5}}}")
-    assert rules_of(jobs) == {"risk", "decide", "gather", "figures", "provenance"}
+    assert rules_of(jobs) == {"risk", "decide", "gather", "figures", "claims", "provenance"}
     assert tasks_of(jobs, "risk", "decide") == {"tiny_head"}
+
+
+def test_another_criterion_or_other_imported_runs_judge_the_claims_again_and_nothing_else(finished):
+    assert finished.plan("all", *CI, "--config", "claims={E3: {ratio: 3.0}}") == {CLAIMS, PROVENANCE}
+    with appended(finished.folder / "src/prehoc/claims/depth.py", "# a remark\n"):
+        assert finished.plan("all", *CI) == {CLAIMS}
+    lab = finished.folder / "lab.csv"
+    lab.write_text("seed,depth,metric\n")
+    assert finished.plan("all", *CI, "--config", "claims={imported: [{path: lab.csv}]}") == {
+        CLAIMS,
+        PROVENANCE,
+    }
+    assert "lab.csv" in finished.run("-n", *CI, "--config", "claims={imported: [{path: lab.csv}]}").stdout
+    lab.unlink()
 
 
 def test_another_device_makes_no_result_stale(finished):
@@ -131,7 +146,7 @@ def test_seeds_override_reaches_every_task(finished):
 
 def test_a_task_switched_off_trains_nothing(finished):
     jobs = finished.plan("all", *CI, "--config", "tasks={tiny_modular: {enabled: false}}")
-    assert rules_of(jobs) == {"gather", "figures", "provenance"}
+    assert rules_of(jobs) == {"gather", "figures", "claims", "provenance"}
 
 
 def test_a_comment_in_a_figure_module_runs_figures_only(finished):

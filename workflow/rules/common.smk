@@ -29,7 +29,7 @@ from prehoc.synthetic.instances import INSTANCES
 
 TABLES = ["variance", "envelope", "c_star", "regimes", "intrinsic", "advice"]
 # Tables that claims are judged by where they are made.
-JUDGED = ["predictors", "complementarity", "mismatch", "policies"]
+JUDGED = ["predictors", "complementarity", "mismatch", "policies_against"]
 LOCK = local("envs/requirements.txt")
 FIGURES = ["fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic"]
 

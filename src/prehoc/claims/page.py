@@ -116,7 +116,8 @@ def _cell(claims: pd.DataFrame, claim: str, scope: str, criterion: str) -> str:
     row = rows.iloc[0]
     if math.isnan(row["value"]):
         return "not measured"
-    return f"{_value(row)}, {row['tasks']} tasks: {row['verdict']}"
+    tasks = f"{row['tasks']} task{'s' * (row['tasks'] != 1)}"
+    return f"{_value(row)}, {tasks}: {row['verdict']}"
 
 
 def _value(row: pd.Series) -> str:

@@ -40,8 +40,37 @@ DECISIONS: dict[str, pa.DataFrameSchema] = {
         },
         ["task", "depth", "information", "predictor"],
     ),
+    # Each run's forecast of R by models learned without its fold, at `depth` (0: before the first step).
+    "held_out": schema(
+        "held_out",
+        {
+            "task": text(),
+            "seed": whole(),
+            "fold": whole(),
+            "depth": whole(),
+            "information": text(KNOWN_BY),
+            "predictor": text(),
+            "outcome": number(False),
+            "forecast": number(False),
+        },
+        ["task", "seed", "depth", "information", "predictor"],
+    ),
+    # The recommended c* (steps) at a price w by the runs outside of a fold, and the measured depth nearest
+    # to it; 0: no probing.
+    "own_depth": schema(
+        "own_depth",
+        {
+            "task": text(),
+            "fold": whole(),
+            "price": number(ge=0),
+            "c_star": number(ge=0),
+            "depth": whole(),
+        },
+        ["task", "fold", "price"],
+    ),
     # The risk of the best predictor by information, over depth, of each task (`level` task) and pooled
-    # over the tasks of a regime (`level` regime, `name` the regime, `depth` nan).
+    # over the tasks of a regime (`level` regime, `name` the regime, `depth` nan).  `gain`: what static
+    # information alone leaves, less `share`, paired.
     "complementarity": schema(
         "complementarity",
         {
@@ -54,6 +83,9 @@ DECISIONS: dict[str, pa.DataFrameSchema] = {
             "share": number(ge=0),
             "low": number(ge=0),
             "high": number(ge=0),
+            "gain": number(),
+            "gain_low": number(),
+            "gain_high": number(),
             "tasks": whole(1),
             "n": whole(),
         },
@@ -152,6 +184,23 @@ DECISIONS: dict[str, pa.DataFrameSchema] = {
             "note": pa.Column(str),
         },
         ["task", "policy", "price"],
+    ),
+    # Total risk of `other` over that of `policy`, at one price and on the same held-out runs: over 1 where
+    # the policy is the cheaper one.  The interval is of the two together (paired bootstrap over runs).
+    "policies_against": schema(
+        "policies_against",
+        {
+            "task": text(),
+            "regime": text(_REGIME),
+            "policy": text(),
+            "other": text(),
+            "price": number(ge=0),
+            "ratio": number(ge=0),
+            "low": number(ge=0),
+            "high": number(ge=0),
+            "n": whole(),
+        },
+        ["task", "policy", "other", "price"],
     ),
     # E1-E7 against criteria that the config fixed before the run.
     "claims": schema(
