@@ -116,8 +116,8 @@ def _cell(claims: pd.DataFrame, claim: str, scope: str, criterion: str) -> str:
     row = rows.iloc[0]
     if math.isnan(row["value"]):
         return "not measured"
-    tasks = f"{row['tasks']} task{'s' * (row['tasks'] != 1)}"
-    return f"{_value(row)}, {tasks}: {row['verdict']}"
+    noun = "task" if row["tasks"] == 1 else "tasks"
+    return f"{_value(row)}, {row['tasks']} {noun}: {row['verdict']}"
 
 
 def _value(row: pd.Series) -> str:
