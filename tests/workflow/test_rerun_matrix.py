@@ -166,7 +166,7 @@ def test_an_edit_in_training_runs_training_and_later(finished):
 def test_an_edit_in_risk_runs_risk_and_later(finished):
     with appended(finished.folder / "src/prehoc/risk/proxies.py", "# a remark\n"):
         jobs = finished.plan("all", *CI)
-    assert rules_of(jobs) == {"risk", "decide", "gather", "figures"} | (
+    assert rules_of(jobs) == {"risk", "decide", "gather", "figures", "claims"} | (
         {"provenance"} if PROVENANCE in jobs else set()
     )
     assert tasks_of(jobs, "risk") == TASKS
