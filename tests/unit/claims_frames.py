@@ -1,6 +1,5 @@
 """Made tables of tasks whose claims are known: of each regime some tasks, with what a test asks for."""
 
-import numpy as np
 import pandas as pd
 
 from prehoc import tables
@@ -122,22 +121,20 @@ def complementarity(tasks, static, early):
             (0.0, "none", 1.0), (0.0, "static", static[r]), (0.1, "static+trajectory", early[r]),
             (1.0, "static+trajectory", min(0.1, early[r])),
         ):  # fmt: skip
-            rows.append(
-                ("task", t, r, share * HORIZON, share, known, value, value * 0.95, value * 1.05, 1, 100)
-            )
+            gain = static[r] - value
+            shown = (value, value * 0.95, value * 1.05, gain, gain - 0.02, gain + 0.02)
+            rows.append(("task", t, r, share * HORIZON, share, known, *shown, 1, 100))
     return frame("complementarity", rows)
 
 
-def policies(tasks, totals):
-    """Total risk by policy, and slightly another in each task."""
+def policies_against(tasks, ratios):
+    """Total risk of other policies over that of c*, a little different in each task."""
     rows = []
     for i, (t, r) in enumerate(tasks.items()):
-        for policy, total in totals.items():
-            x = total * (1 + 0.01 * (i % 3) * (policy == "full"))
-            rows.append(
-                (t, r, policy, 0.2, 100.0, 0.1, x, x, x, x, x * 0.99, x * 1.01, *[0.1] * 6, 0.0, np.nan, 1.0, 1.0, 100, "")
-            )  # fmt: skip
-    return frame("policies", rows)
+        for other, ratio in ratios.items():
+            x = ratio * (1 + 0.02 * (i % 3 - 1))
+            rows.append((t, r, "c_star", other, 0.2, x, x * 0.98, x * 1.02, 100))
+    return frame("policies_against", rows)
 
 
 def of(tasks, *, scope="packaged", truth=None, trials=None, bound=None, **given):

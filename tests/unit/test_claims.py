@@ -140,15 +140,13 @@ def test_e5_follows_what_static_signals_and_the_trajectory_give(static, early, s
 
 
 def test_e6_follows_total_risk_against_each_fixed_policy():
-    table = made.policies(
-        TASKS, {"c_star": 0.3, "no_probing": 1.0, "shallow": 0.2, "deep": 0.301, "full": 0.5}
-    )
-    said = verdicts(made.of(TASKS, policies=table))
+    ratios = {"no_probing": 3.0, "shallow": 0.8, "deep": 1.003, "full": 1.4}
+    said = verdicts(made.of(TASKS, policies_against=made.policies_against(TASKS, ratios)))
     assert said["c_star_beats:no_probing"] == said["c_star_beats:full"] == "supported"
     assert said["c_star_beats:shallow"] == "contradicted"
     assert said["c_star_beats:deep"] == "undecided"
-    table = made.policies(TASKS, {"c_star": 0.3, "deep": 0.4})
-    assert "no task has" in rows(made.of(TASKS, policies=table))["c_star_beats:full"]["note"]
+    some = made.policies_against(TASKS, {"deep": 1.4})
+    assert "against full" in rows(made.of(TASKS, policies_against=some))["c_star_beats:full"]["note"]
     expect(verdicts(made.of(TASKS)), c_star_beats="undecided")
 
 

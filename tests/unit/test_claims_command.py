@@ -93,6 +93,7 @@ def test_the_page_says_each_number_in_a_sentence_and_in_the_table():
     assert "No interval lies on one side" in text
     assert "total risk over that of c*, of the fixed policy `full`: 1.4 (1.3 to 1.5)" in text
     lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert "| E7 | predictors below the exact risk | at most 0 | 0 (-0 to 0), 9 tasks: supported |" in text
     assert {line.count(" | ") for line in lines[:9]} == {3}
     assert {line.count("|") for line in lines[9:]} == {7}
 

@@ -8,10 +8,17 @@ from project import CI
 TASKS = {"tiny_head", "tiny_noise", "tiny_modular", "tiny_synthetic"}
 JOINT = {
     ("gather", t)
-    for t in ("variance", "envelope", "c_star", "regimes", "intrinsic", "advice", "predictors", "summary")
+    for t in (
+        *("variance", "envelope", "c_star", "regimes", "intrinsic", "advice", "summary"),
+        *("predictors", "policies", "policies_against", "gap", "gap_needed"),
+    )
 }
 ANALYSED = {
-    ("figures", f) for f in ("fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic", "complementarity")
+    ("figures", f)
+    for f in (
+        *("fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic"),
+        *("complementarity", "frontier", "gap"),
+    )
 }
 ACROSS = {"complementarity", "mismatch", "transfer"}  # rules over all tasks' forecasts, by regime
 SOURCES = {("gather", "sources"), ("figures", "sources")}
@@ -21,6 +28,7 @@ DECIDED = {
     ("gather", t)
     for t in ("c_star", "regimes", "intrinsic", "advice", "summary", "policies", "policies_against")
 }
+CLAIMS = ("claims", "")
 
 
 @contextlib.contextmanager
@@ -83,15 +91,15 @@ def test_one_tasks_change_runs_that_task_alone(finished, change, prepares):
         "tiny_head_000000-000032",
         "tiny_head_000032-000064",
     }
-    assert jobs >= JOINT | ANALYSED | {PROVENANCE}
+    assert jobs >= JOINT | ANALYSED | {PROVENANCE, CLAIMS}
     assert ("gather", "sources") not in jobs
 
 
 def test_a_price_or_gamma_runs_decide_and_later(finished):
-    later = {"decide", "gather", "figures", "provenance"} | ACROSS
+    later = {"decide", "policies", "gather", "figures", "claims", "provenance"} | ACROSS
     jobs = finished.plan("all", *CI, "--config", "decide={gamma: [0.001]}")
     assert rules_of(jobs) == later
-    assert tasks_of(jobs, "decide") == TASKS
+    assert tasks_of(jobs, "decide") == tasks_of(jobs, "policies") == TASKS
     assert {j for j in jobs if j[0] == "gather"} == DECIDED
     jobs = finished.plan("all", *CI, "--config", "decide={prices: [0.3]}")
     assert rules_of(jobs) == later | {"predictors"}  # c* of other runs than those that are judged
@@ -100,31 +108,26 @@ def test_a_price_or_gamma_runs_decide_and_later(finished):
 
 
 def test_predictors_settings_run_predictors_and_later(finished):
+    later = {"complementarity", "mismatch", "figures", "claims", "provenance"}
     jobs = finished.plan("all", *CI, "--config", "predictors={folds: 4}")
-    assert rules_of(jobs) == {
-        "predictors",
-        "complementarity",
-        "mismatch",
-        "gather",
-        "figures",
-        "provenance",
-    }
+    assert rules_of(jobs) == {"predictors", "gather"} | later
     assert tasks_of(jobs, "predictors") == TASKS
     jobs = finished.plan("all", *CI, "--config", "predictors={shallow_steps: 7}")
-    assert rules_of(jobs) == {"complementarity", "mismatch", "figures", "provenance"}
+    assert rules_of(jobs) == later
     jobs = finished.plan("all", *CI, "--config", "predictors={transfer_runs: 32}")
     assert rules_of(jobs) == {"transfer", "provenance"}
 
 
 def test_a_risk_setting_runs_risk_and_later(finished):
     jobs = finished.plan("all", *CI, "--config", "risk={confidence: 0.9}")
-    decided = {"risk", "decide", "decompose", "gather", "figures", "provenance"}
+    decided = {"risk", "decide", "decompose", "policies", "gap", "gather", "figures", "claims", "provenance"}
     assert rules_of(jobs) == decided | {"predictors"} | ACROSS
 
 
 def test_other_components_of_the_outputs_run_risk_and_later(finished):
     jobs = finished.plan("all", *CI, "--config", "tasks={tiny_head: {outputs: {components: 5}}}")
-    assert rules_of(jobs) == {"risk", "decide", "gather", "figures", "provenance"} | ACROSS
+    decided = {"risk", "decide", "policies", "gather", "figures", "claims", "provenance"}
+    assert rules_of(jobs) == decided | ACROSS
     assert tasks_of(jobs, "risk", "decide") == {"tiny_head"}
 
 
@@ -132,8 +135,22 @@ def test_another_policy_runs_policies_and_their_figure(finished):
     jobs = finished.plan("all", *CI, "--config", "policies={eta: 3}")
     assert tasks_of(jobs, "policies") == TASKS
     assert jobs - {j for j in jobs if j[0] == "policies"} == {
-        ("gather", "policies"), ("gather", "policies_against"), ("figures", "frontier"), PROVENANCE,
+        ("gather", "policies"), ("gather", "policies_against"), ("figures", "frontier"), CLAIMS, PROVENANCE,
     }  # fmt: skip
+
+
+def test_another_criterion_or_other_imported_runs_judge_the_claims_again_and_nothing_else(finished):
+    assert finished.plan("all", *CI, "--config", "claims={E3: {ratio: 3.0}}") == {CLAIMS, PROVENANCE}
+    with appended(finished.folder / "src/prehoc/claims/depth.py", "# a remark\n"):
+        assert finished.plan("all", *CI) == {CLAIMS}
+    lab = finished.folder / "lab.csv"
+    lab.write_text("seed,depth,metric\n")
+    assert finished.plan("all", *CI, "--config", "claims={imported: [{path: lab.csv}]}") == {
+        CLAIMS,
+        PROVENANCE,
+    }
+    assert "lab.csv" in finished.run("-n", *CI, "--config", "claims={imported: [{path: lab.csv}]}").stdout
+    lab.unlink()
 
 
 def test_another_device_makes_no_result_stale(finished):
@@ -170,7 +187,7 @@ def test_seeds_override_reaches_every_task(finished):
 
 def test_a_task_switched_off_trains_nothing(finished):
     jobs = finished.plan("all", *CI, "--config", "tasks={tiny_modular: {enabled: false}}")
-    assert rules_of(jobs) == {"gather", "figures", "provenance"} | ACROSS
+    assert rules_of(jobs) == {"gather", "figures", "claims", "provenance"} | ACROSS
 
 
 def test_a_comment_in_a_figure_module_runs_figures_only(finished):
@@ -190,7 +207,7 @@ def test_an_edit_in_training_runs_training_and_later(finished):
 def test_an_edit_in_risk_runs_risk_and_later(finished):
     with appended(finished.folder / "src/prehoc/risk/proxies.py", "# a remark\n"):
         jobs = finished.plan("all", *CI)
-    made = {"risk", "decide", "predictors", "gather", "figures"} | ACROSS
+    made = {"risk", "decide", "predictors", "policies", "gap", "gather", "figures", "claims"} | ACROSS
     assert rules_of(jobs) == made | ({"provenance"} if PROVENANCE in jobs else set())
     assert tasks_of(jobs, "risk") == TASKS
 

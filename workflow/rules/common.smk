@@ -42,6 +42,8 @@ TABLES = [
 ]
 JOINT = ["complementarity", "transfer", "mismatch"]  # made across tasks
 POLICY_TABLES = ["policies", "policies_against"]
+# Tables that claims are judged by where they are made.
+JUDGED = ["predictors", "complementarity", "mismatch", "policies_against"]
 LOCK = local("envs/requirements.txt")
 GAP_TABLES = ["gap", "gap_needed"]
 FIGURES = [

@@ -17,38 +17,28 @@ def judged(
 ) -> list[dict[str, Any]]:
     """The rows of E6, one a fixed policy: geometric mean over tasks of its total risk over that of c*.
 
-    From table policies at `price`, whose runs are held out of calibration.  `rule`: policy, fixed, ratio.
-    Errors of the two are taken as independent; those of the same runs are not, and the interval is wide.
+    From table policies_against at `price`: ratios on the same runs, held out of calibration.  `rule`:
+    policy, fixed, ratio.
     """
     names = {fixed: f"c_star_beats:{fixed}" for fixed in rule["fixed"]}
-    why = e.absent("policies")
+    why = e.absent("policies_against")
     if why:
         return [judge.missing(n, rule["ratio"], why) for n in names.values()]
-    table = e.extra["policies"]
-    table = table[
-        np.isclose(table["price"], price) & table["task"].isin(e.tasks) & (table["total_risk"] > 0)
-    ]
+    table = e.extra["policies_against"]
+    table = table[np.isclose(table["price"], price) & (table["policy"] == rule["policy"])]
+    table = table[table["task"].isin(e.tasks) & np.isfinite(table["ratio"]) & (table["ratio"] > 0)]
     rows = []
     for fixed, name in names.items():
-        pair = [table[table["policy"] == p].set_index("task") for p in (rule["policy"], fixed)]
-        tasks = [t for t in pair[0].index if t in pair[1].index]
-        if not tasks:
-            why = f"no task has {rule['policy']} and {fixed} at price {price:g}; policies: {_known(e)}"
+        here = table[table["other"] == fixed].set_index("task")
+        if here.empty:
+            known = ", ".join(sorted(set(table["other"]))) or "none"
+            why = f"no task has {rule['policy']} against {fixed} at price {price:g}; there is: {known}"
             rows.append(judge.missing(name, rule["ratio"], why))
             continue
         with np.errstate(divide="ignore"):
-            logs = [
-                np.log(p.loc[tasks, ["total_risk", "total_low", "total_high"]].to_numpy(float))
-                for p in pair
-            ]
-        own = np.hypot(*(spread(x[:, 1], x[:, 2], confidence) for x in logs))
-        gain = logs[1][:, 0] - logs[0][:, 0]
-        found = ratio(mean(gain, own, confidence))
-        worse = [t for t, g in zip(tasks, gain, strict=True) if g < math.log(rule["ratio"])]
+            logs = np.log(here[["ratio", "low", "high"]].to_numpy(float))
+        found = ratio(mean(logs[:, 0], spread(logs[:, 1], logs[:, 2], confidence), confidence))
+        worse = here.index[logs[:, 0] < math.log(rule["ratio"])].astype(str).tolist()
         note = f"not in {named(worse)}" if worse else ""
-        rows.append(judge.row(name, rule["ratio"], found, len(tasks), note=note))
+        rows.append(judge.row(name, rule["ratio"], found, len(here), note=note))
     return rows
-
-
-def _known(e: Evidence) -> str:
-    return ", ".join(sorted(set(e.extra["policies"]["policy"]))) or "none"

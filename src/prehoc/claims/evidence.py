@@ -14,7 +14,7 @@ from prehoc.errors import InputError
 from prehoc.risk.decide import driving_curve
 
 READINGS = ("run_to_run", "bayes")
-OPTIONAL = ("predictors", "complementarity", "mismatch", "policies")
+OPTIONAL = ("predictors", "complementarity", "mismatch", "policies_against")
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,8 @@ def _cell(claims: pd.DataFrame, claim: str, scope: str, criterion: str) -> str:
     row = rows.iloc[0]
     if math.isnan(row["value"]):
         return "not measured"
-    return f"{_value(row)}, {row['tasks']} tasks: {row['verdict']}"
+    noun = "task" if row["tasks"] == 1 else "tasks"
+    return f"{_value(row)}, {row['tasks']} {noun}: {row['verdict']}"
 
 
 def _value(row: pd.Series) -> str:

@@ -146,8 +146,8 @@ def complement(
             z_share.append(((1 - static) / (1 - both), own / (1 - both)))
             served.append(task)
         early = _early(here, rule["early"], confidence)
-        if np.isfinite(static) and np.isfinite(early[0]) and task in regimes:
-            gains[task] = (static - early[0], float(np.hypot(own, early[1])))
+        if np.isfinite(early[0]) and task in regimes:
+            gains[task] = early
     values = np.array(z_share).reshape(-1, 2)
     found = mean(values[:, 0], values[:, 1], confidence)
     how: dict[str, Any] = {"least": least}
@@ -174,24 +174,19 @@ def complement(
 
 
 def _least(here: pd.DataFrame, information: str, confidence: float) -> tuple[float, float]:
-    """(the least share of Var R over depth under `information`, its standard error).
-
-    A task without static signals has no rows of `static`: its share is 1, and the trajectory is all.
-    """
+    """(the least share of Var R over depth under `information`, its standard error); nan without rows."""
     rows = here[(here["information"] == information) & np.isfinite(here["share"])]
     if rows.empty:
-        return (1.0, 0.0) if information == "static" else _least(here, "trajectory", confidence) if (
-            information == "static+trajectory") else (math.nan, math.nan)  # fmt: skip
+        return math.nan, math.nan
     one = rows.loc[rows["share"].idxmin()]
     return float(one["share"]), float(spread(one[["low"]], one[["high"]], confidence)[0])
 
 
 def _early(here: pd.DataFrame, most: float, confidence: float) -> tuple[float, float]:
-    """(share, standard error) under static and trajectory at the deepest depth up to `most` of T."""
-    for information in ("static+trajectory", "trajectory"):
-        rows = here[(here["information"] == information) & np.isfinite(here["share"])]
-        rows = rows[(rows["depth_share"] > 0) & (rows["depth_share"] <= most)]
-        if len(rows):
-            one = rows.loc[rows["depth_share"].idxmax()]
-            return float(one["share"]), float(spread(one[["low"]], one[["high"]], confidence)[0])
-    return math.nan, math.nan
+    """(gain over static signals alone, standard error) at the deepest depth up to `most` of T."""
+    rows = here[(here["information"] == "static+trajectory") & np.isfinite(here["gain"])]
+    rows = rows[(rows["depth_share"] > 0) & (rows["depth_share"] <= most)]
+    if rows.empty:
+        return math.nan, math.nan
+    one = rows.loc[rows["depth_share"].idxmax()]
+    return float(one["gain"]), float(spread(one[["gain_low"]], one[["gain_high"]], confidence)[0])

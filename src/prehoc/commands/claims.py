@@ -29,7 +29,7 @@ def claims(
     frames: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="variance, envelope, c_star, regimes; predictors, complementarity, mismatch, policies"
+            help="the tables variance, envelope, c_star, regimes, and those of decisions that there are"
         ),
     ] = None,
 ) -> None:
@@ -112,7 +112,7 @@ def _synthetic(stage: dict[str, Any], frames: dict[str, pd.DataFrame], how: dict
     truth = {n: str(regime[n]) for n in drawn}
     truth |= {task: str(regime[i]) for task, i in own.items() if regime.get(i)}
     controls = [n for n in asked if not INSTANCES[n].power_law]
-    lawful = [n for n in drawn if INSTANCES[n].power_law]
+    lawful = [n for n in asked if regime[n] and INSTANCES[n].power_law]
     return evidence(
         "synthetic", [*own, *drawn], joint, **how, truth=truth,
         trials=exact.trials([*lawful, *controls], rules["synthetic_sets"], setting),
