@@ -1,10 +1,4 @@
 # The paper's claims E1-E7 against criteria that the config fixed: docs/claims.md.
-JUDGED = [
-    "predictors",
-    "complementarity",
-    "mismatch",
-    "policies",
-]  # where they are made
 
 
 rule claims:
