@@ -203,8 +203,9 @@ def _horizon(name: str, target: pd.DataFrame, val: pd.DataFrame, given: int | No
 def visible_features(draws: pd.DataFrame, seeds: Index) -> Array:
     """Regression features [N, S] from the visible factors that vary.
 
-    A factor with up to five values becomes indicators; one that spans a factor of ten or more and
-    is positive is taken in logs; every continuous one comes with its square.
+    A factor with up to five values becomes indicators; one that is positive, spans a factor of ten or
+    more and lies more evenly in logs (as one drawn log-uniformly) is taken in logs; every continuous one
+    comes with its square.
     """
     columns: list[Array] = []
     visible = draws[draws["visible"]]
@@ -216,11 +217,17 @@ def visible_features(draws: pd.DataFrame, seeds: Index) -> Array:
         if len(values) <= 5:
             columns += [np.where(np.isfinite(x), x == v, np.nan) for v in values[1:]]
             continue
-        if values[0] > 0 and values[-1] / values[0] >= 10:
+        if values[0] > 0 and values[-1] / values[0] >= 10 and abs(_skew(np.log(x))) < abs(_skew(x)):
             x = np.log(x)
         x = (x - np.nanmean(x)) / np.nanstd(x)
         columns += [x, x**2]
     return np.stack(columns, 1) if columns else np.empty((len(seeds), 0))
+
+
+def _skew(x: Array) -> float:
+    """Skewness of the values that are there."""
+    z = x - np.nanmean(x)
+    return float(np.nanmean(z**3) / np.nanmean(z**2) ** 1.5)
 
 
 def _fork_arrays(forks: pd.DataFrame, horizon: int) -> tuple[Index, tuple[Array, ...], float]:
