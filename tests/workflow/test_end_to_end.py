@@ -52,7 +52,8 @@ def test_signals_are_noted_at_the_start_and_at_every_depth(results):
             assert set(part["signal"]) >= (later if depth else {"val_accuracy", "val_loss", "grad_norm"})
         assert noted["value"].notna().all()
         way = noted[noted["signal"] == "distance"].groupby("depth")["value"].mean()
-        assert way.is_monotonic_increasing
+        assert (way > 0).all()
+        assert way[64] > way[1]
     assert tables.read("signals", results / "tiny_crossed/signals.parquet").empty
     static = tables.read("static", results / "tiny_head/static.parquet").set_index("feature")["value"]
     assert {"logme", "length_mean", "length_sd", "label_entropy", "trained_parameters"} <= set(static.index)
