@@ -55,6 +55,25 @@ def test_runs_are_whole(results):
     assert not runs["failure"].any()
 
 
+def test_signals_are_noted_at_the_start_and_at_every_depth(results):
+    for task, runs in {"tiny_head": 64, "tiny_noise": 64, "tiny_modular": 32}.items():
+        noted = tables.read("signals", results / task / "signals.parquet")
+        assert noted.groupby("depth")["seed"].nunique().to_dict() == dict.fromkeys(
+            [0, 1, 2, 4, 8, 16, 32, 64], runs
+        )
+        later = {"train_loss", "grad_norm", "distance", "weight_norm", "curvature"}
+        later |= {f"projection_{i}" for i in range(16)}
+        for depth, part in noted.groupby("depth"):
+            assert set(part["signal"]) >= (later if depth else {"val_accuracy", "val_loss", "grad_norm"})
+        assert noted["value"].notna().all()
+        way = noted[noted["signal"] == "distance"].groupby("depth")["value"].mean()
+        assert (way > 0).all()
+        assert way[64] > way[1]
+    assert tables.read("signals", results / "tiny_crossed/signals.parquet").empty
+    static = tables.read("static", results / "tiny_head/static.parquet").set_index("feature")["value"]
+    assert {"logme", "length_mean", "length_sd", "label_entropy", "trained_parameters"} <= set(static.index)
+
+
 def test_outputs_are_recorded_and_become_a_risk(results):
     said = tables.read("outputs", results / "tiny_head/outputs.parquet")
     assert len(said) == 64 * 7 * 32
