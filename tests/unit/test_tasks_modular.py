@@ -105,3 +105,17 @@ def test_stacked_transformer_is_the_plain_one(family, depth, one_thread):
     assert torch.equal(correct[2], (logits.argmax(-1) == answers).float())
     theirs = functional.cross_entropy(logits, answers, reduction="none")
     torch.testing.assert_close(loss[2], theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [7, 10, 15])
+def test_a_runs_evaluation_is_the_same_bits_in_every_slot(family, count, one_thread):
+    problem = ModularProblem(family("modular", arithmetic__val=count, arithmetic__target=count))
+    generator = torch.Generator().manual_seed(3)
+    theta = {p.name: torch.randn(5, *p.shape, generator=generator) * 0.3 for p in problem.parameters}
+    for split in ("val", "target"):
+        together = problem.evaluate(theta, split)
+        assert together[1].shape == (5, count)
+        for i in range(5):
+            alone = problem.evaluate({k: v[i : i + 1].clone() for k, v in theta.items()}, split)
+            assert torch.equal(alone[0][0], together[0][i])
+            assert torch.equal(alone[1][0], together[1][i])

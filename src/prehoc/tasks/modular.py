@@ -172,18 +172,17 @@ class ModularProblem:
 
     def evaluate(self, theta: Theta, split: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Correctness and loss [S, n] of a split."""
-        return self._judged(theta, self.inputs[split], self.answers[split])
+        return self._judged(theta, split, self.rows(split))
 
     def probe(self, theta: Theta, examples: int) -> torch.Tensor:
         """Losses [S, examples] of the first validation sums."""
-        # Sixteen at a time: else where a run's numbers begin, and so their bits, would depend on its slot.
-        rows = torch.arange(-(-examples // 16) * 16, device=self.tokens["val"].device) % self.rows("val")
-        losses = self._judged(theta, self.inputs["val"][rows], self.answers["val"][rows])[1]
-        return losses[:, : min(examples, self.rows("val"))]
+        return self._judged(theta, "val", min(examples, self.rows("val")))[1]
 
-    def _judged(
-        self, theta: Theta, inputs: torch.Tensor, answers: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        runs = theta["place"].shape[0]
+    def _judged(self, theta: Theta, split: str, first: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Correctness and loss [S, first] of a split's first sums."""
+        # Sixteen at a time: else where a run's numbers begin, and so their bits, would depend on its slot.
+        rows = torch.arange(-(-first // 16) * 16, device=self.tokens[split].device) % self.rows(split)
+        inputs, runs = self.inputs[split][rows], theta["place"].shape[0]
         logits = [self._logits(theta, part.expand(runs, -1, -1)) for part in inputs.split(CHUNK)]
-        return judge(torch.cat(logits, 1), answers)
+        correct, losses = judge(torch.cat(logits, 1), self.answers[split][rows])
+        return correct[:, :first], losses[:, :first]
