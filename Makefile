@@ -7,10 +7,16 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 RUN := . $(VENV)/bin/activate &&
 
-.PHONY: figures all tables report test lint bench curves env schema clean
+# What the README's gallery and docs/results.md show of `make figures`.
+SHOWN := fig2_decay fig3_phase frontier complementarity gap intrinsic sources c_star curves
+
+.PHONY: figures all tables report gallery test lint bench curves env schema clean
 
 figures all tables report: $(STAMP)
 	@$(RUN) workflow/run $@
+
+gallery: figures
+	cp $(SHOWN:%=results/figures/%.png) docs/images/
 
 test: $(STAMP)
 	@$(RUN) tests/run
