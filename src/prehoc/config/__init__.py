@@ -6,6 +6,13 @@ key re-runs what it touches and nothing else.  No numpy, pandas or torch here: t
 """
 
 from prehoc.config.blocks import FACTORS, Block
+from prehoc.config.decided import (
+    claims_config,
+    complementarity_config,
+    policies_config,
+    predictors_config,
+    transfer_config,
+)
 from prehoc.config.loading import json_schema, load, load_laid, resolve
 from prehoc.config.packing import Packing, fork_depths, fork_parts, segments, shard_size, shards
 from prehoc.config.resources import fork_minutes, train_minutes
@@ -14,20 +21,15 @@ from prehoc.config.stages import (
     SOURCES,
     TRAINING_KEYS,
     benchmark_config,
-    claims_config,
-    complementarity_config,
     digest,
     driver_of,
     evaluation_of,
     figures_config,
     known_config,
     metric_of,
-    policies_config,
-    predictors_config,
     robustness_config,
     source_digest,
     stage_config,
-    transfer_config,
 )
 from prehoc.config.task import KINDS, Task
 
