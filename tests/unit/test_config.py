@@ -42,6 +42,14 @@ def test_nothing_is_filled_from_code():
         config.resolve(made)
 
 
+def test_null_on_the_command_line_is_none():
+    blocks = {**copy.deepcopy(RAW["tasks"])}
+    blocks["bbc_topics"] |= {"signals": "null", "outputs": "null"}  # as Snakemake's --config reads it
+    task = config.resolve(raw(tasks=blocks)).tasks["bbc_topics"]
+    assert task.signals is None
+    assert task.outputs is None
+
+
 def test_yaml_anchor_tasks_do_not_share_state():
     resolved = config.resolve(RAW)
     assert resolved.tasks["noise_hidden"].population != resolved.tasks["noise_visible"].population

@@ -33,6 +33,15 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _nulls(value: Any) -> Any:
+    """`value` with None for the text "null": Snakemake's --config reads null inside a block as text."""
+    if isinstance(value, Mapping):
+        return {key: _nulls(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_nulls(item) for item in value]
+    return None if value == "null" else value
+
+
 def _line(error: ValidationError, source: str) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
@@ -55,7 +64,7 @@ def resolve(given: Mapping[str, Any], source: str = "config.yaml") -> Config:
 
     Raises InputError with one line that names the key and the remedy.
     """
-    raw: dict[str, Any] = copy.deepcopy(dict(given))
+    raw: dict[str, Any] = _nulls(copy.deepcopy(dict(given)))
     defaults, tasks = raw.get("defaults") or {}, raw.get("tasks") or {}
     if not isinstance(defaults, Mapping) or not isinstance(tasks, Mapping):
         raise InputError(f"{source}: tasks and defaults must be blocks of named blocks")
