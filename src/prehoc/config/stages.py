@@ -215,6 +215,8 @@ def claims_config(config: Config) -> dict[str, Any]:
         "regimes": config.decide.regimes.model_dump(mode="json"),
         "instances": config.benchmark.instances,
         "tasks": tasks,
+        "shallow": {"steps": config.predictors.shallow_steps, "share": config.predictors.shallow_share},
+        "policies": config.policies.model_dump(mode="json"),
         "claims": config.claims.model_dump(mode="json"),
     }
 
