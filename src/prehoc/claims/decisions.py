@@ -58,8 +58,9 @@ class One:
 def tables_of(tasks: Sequence[One], regimes: pd.DataFrame, how: Setting) -> dict[str, pd.DataFrame]:
     """The tables OPTIONAL of `tasks`, whose regimes are those of the table `regimes`.
 
-    Empty tables where no task has runs enough or an R that varies.  A task whose first depth is no longer
-    shallow has no row of `mismatch`, and none against `shallow`: nothing was measured there.
+    Empty tables where no task has runs enough or an R that varies.  A fixed depth that was not measured has
+    no rows: `shallow`, in `mismatch` too, and `deep` where the first depth lies beyond, `full` where R is
+    read at T itself and so nothing is left to forecast there.
     """
     parts: dict[str, list[pd.DataFrame]] = {n: [] for n in ("predictors", "held", "own", "against")}
     where = regime_of(regimes, {one.data.task: one.driver for one in tasks})
@@ -71,9 +72,7 @@ def tables_of(tasks: Sequence[One], regimes: pd.DataFrame, how: Setting) -> dict
         parts["predictors"].append(held_out.predictors_table(told, "", how.confidence))
         if task in shallow:
             parts["own"].append(own)
-        against = _policies(one, where.get(task, "undecided"), how)
-        keep = (against["other"] != "shallow") | (task in shallow)
-        parts["against"].append(against[keep])
+        parts["against"].append(_policies(one, where.get(task, "undecided"), how))
     held = _joined("held_out", parts["held"])
     horizons = {one.data.task: one.data.horizon for one in tasks}
     common: dict[str, Any] = {
@@ -111,19 +110,16 @@ def _has_shallow(data: TaskData, how: Setting) -> bool:
     return bool(len(data.depth)) and float(data.depth[0]) <= how.shallow(data.horizon) * (1 + 1e-9)
 
 
-def _whole(data: TaskData) -> np.ndarray:
-    """Depths [D] at which no run's R is settled yet: past the first, a risk falls because runs are done."""
-    if data.settled is None:
-        return np.ones(len(data.depth), bool)
-    return np.asarray(~data.settled.any(axis=0), bool)
+def _open(data: TaskData) -> np.ndarray:
+    """Depths [D] at which no run's R is known: beyond them the risk falls as runs are done, unforeseen."""
+    if data.settled is not None:
+        return np.asarray(~data.settled.any(axis=0), bool)
+    return np.asarray((data.depth < data.horizon) | data.target, bool)
 
 
 def seen_of(data: TaskData) -> Seen:
-    """A task's runs as predictors see them: its metric, and what visible factors say.
-
-    Where R is the last metric, or the steps to a target, the depths at which it is known are left out.
-    """
-    keep = _whole(data) if data.target else data.depth < data.horizon
+    """A task's runs as predictors see them: its metric while R is open, and what visible factors say."""
+    keep = _open(data)
     count = len(data.outcome)
     depth = data.depth[keep]
     return Seen(
@@ -144,15 +140,9 @@ def seen_of(data: TaskData) -> Seen:
 
 
 def trial_of(data: TaskData) -> Trial:
-    """A task's runs as policies meet them; those that lack a metric at some depth are left out.
-
-    Where R is the steps to a target the metric stands until the first run is done, and R itself at T.
-    """
-    keep = _whole(data)
+    """A task's runs as policies meet them while R is open; those that lack a metric there are left out."""
+    keep = _open(data)
     depth, metric = data.depth[keep], data.metric[:, keep]
-    if data.settled is not None:
-        depth = np.append(depth, data.horizon)
-        metric = np.column_stack([metric, data.outcome])
     whole = np.isfinite(metric).all(axis=1)
     return Trial(
         task=data.task,
@@ -190,7 +180,13 @@ def _policies(one: One, regime: str, how: Setting) -> pd.DataFrame:
         **how.policies, "splits": how.rule["splits"], "rounds": 1, "resamples": how.rule["resamples"],
         "shallow": {"steps": how.shallow_steps, "share": how.shallow_share},
     }  # fmt: skip
-    return judged.judge(
+    pairs = judged.judge(
         trial, prices=[how.price], settings=settings, seed=how.seed, regime=regime, shift=one.shift,
         confidence=how.confidence, online_options={"least_depths": _NEVER},
     )[1]  # fmt: skip
+    there = {
+        "shallow": _has_shallow(one.data, how),
+        "deep": trial.depth[0] <= settings["deep"] * trial.horizon,
+        "full": trial.depth[-1] == trial.horizon,
+    }
+    return pairs[~pairs["other"].isin([name for name, measured in there.items() if not measured])]
