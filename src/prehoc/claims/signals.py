@@ -161,12 +161,17 @@ def complement(
     if without:
         nothing = f"no static information in {len(without)} static-sufficient tasks: {named(without)}"
         note = "; ".join(filter(None, [note, nothing]))
+    elif e.tasks and blank >= set(e.tasks):
+        note = "no static information in any task"
     rows.append(judge.row("static_serves", rule["serves"], found, len(served), note=note, what=what, **how))
     deep = [t for t in gains if regimes[t] == DEEP]
     other = [t for t in gains if regimes[t] != DEEP]
     a, b = (np.array([gains[t] for t in names]).reshape(-1, 2) for names in (deep, other))
     found = mean(a[:, 0], a[:, 1], confidence)
-    note = _small(deep, a[:, 0], rule["gain"])
+    note, bare = _small(deep, a[:, 0], rule["gain"]), len(blank & set(deep))
+    if bare:
+        alone = f"no static information in {bare} of {len(deep)}: there the gain is the trajectory's alone"
+        note = "; ".join(filter(None, [note, alone]))
     what = "dynamic-critical tasks"
     rows.append(judge.row("trajectory_pays", rule["gain"], found, len(deep), note=note, what=what, **how))
     found = difference(a[:, 0], a[:, 1], b[:, 0], b[:, 1], confidence)
