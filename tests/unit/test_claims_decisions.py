@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from prehoc import tables
-from prehoc.claims import decisions, efficiency, exact, imported, signals
+from prehoc.claims import decisions, efficiency, exact, imported, page, signals
 from prehoc.claims.evidence import OPTIONAL, Judge, evidence
 from prehoc.cli import app
 from prehoc.config import claims_config, resolve
@@ -149,6 +149,8 @@ def test_without_static_information_the_trajectory_is_judged_and_static_signals_
     assert "no static information in any task" in rows["static_serves"]["note"]
     assert rows["trajectory_pays"]["verdict"] == "supported"
     assert "the trajectory's alone" in rows["trajectory_pays"]["note"]
+    table = pd.DataFrame([rows["trajectory_pays"]], columns=list(tables.SCHEMAS["claims"].columns))
+    assert "(no static information in 5 of 5: there the gain is the trajectory's alone)" in page.text(table)
     assert rows["pays_more_there"]["verdict"] == "undecided"  # no other tasks
 
 
