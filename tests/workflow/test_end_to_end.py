@@ -169,7 +169,16 @@ def test_summary_has_each_task_once_and_its_verdict(results):
 
 
 def test_figures_have_their_csv(results):
-    drawn = ("fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic", "sources", "complementarity", "frontier")
+    drawn = (
+        "fig2_decay",
+        "fig3_phase",
+        "c_star",
+        "curves",
+        "intrinsic",
+        "sources",
+        "complementarity",
+        "frontier",
+    )
     for name in (*drawn, "gap"):
         for ending, magic in (("png", b"\x89PNG"), ("pdf", b"%PDF")):
             assert (results / "figures" / f"{name}.{ending}").read_bytes().startswith(magic)

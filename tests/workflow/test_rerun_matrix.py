@@ -120,7 +120,17 @@ def test_predictors_settings_run_predictors_and_later(finished):
 
 def test_a_risk_setting_runs_risk_and_later(finished):
     jobs = finished.plan("all", *CI, "--config", "risk={confidence: 0.9}")
-    decided = {"risk", "decide", "decompose", "policies", "gap", "gather", "figures", "claims", "provenance"}
+    decided = {
+        "risk",
+        "decide",
+        "decompose",
+        "policies",
+        "gap",
+        "gather",
+        "figures",
+        "claims",
+        "provenance",
+    }
     assert rules_of(jobs) == decided | {"predictors"} | ACROSS
 
 
