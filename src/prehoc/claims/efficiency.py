@@ -33,6 +33,8 @@ def judged(
         if here.empty:
             known = ", ".join(sorted(set(table["other"]))) or "none"
             why = f"no task has {rule['policy']} against {fixed} at price {price:g}; there is: {known}"
+            if fixed == "full" and e.scope == "imported":
+                why += "; where R is the metric at T or steps to a target, nothing is forecast there"
             rows.append(judge.missing(name, rule["ratio"], why))
             continue
         with np.errstate(divide="ignore"):

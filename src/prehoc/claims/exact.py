@@ -47,12 +47,17 @@ def _stream(setting: Setting, name: str, purpose: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
 
 
+def drawn(name: str, setting: Setting) -> TaskData:
+    """The N runs of an instance that its tables, and the decisions on it, are made of."""
+    return simulated(INSTANCES[name], setting.runs, _stream(setting, name, 0))
+
+
 def tables_of(names: Sequence[str], setting: Setting) -> dict[str, pd.DataFrame]:
     """The tables variance, envelope, c_star and regimes of exact instances, N runs each."""
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in NAMES}
     for name in names:
         instance = INSTANCES[name]
-        data = {name: simulated(instance, setting.runs, _stream(setting, name, 0))}
+        data = {name: drawn(name, setting)}
         for table, frame in _reduced(data, instance.shift, setting).items():
             parts[table].append(frame)
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pandas as pd
 from prehoc import tables
 from prehoc.errors import InputError
 from prehoc.fits.fit import fit
+from prehoc.fits.rows import read_rows
+from prehoc.fits.task import Options, make_ready
+from prehoc.risk.data import TaskData
 
 NAMES = ("variance", "envelope", "c_star", "regimes")
 
@@ -31,10 +35,9 @@ def tables_of(
         if path.is_dir():
             made = {name: tables.read(name, path / f"{name}.csv") for name in NAMES}
         else:
-            known = information if information in ("last", "prefix") else "last"
             found = fit(
-                path, horizon=place["horizon"], prices=[price], confidence=confidence, information=known,
-                seed=seed,
+                path, horizon=place["horizon"], prices=[price], confidence=confidence,
+                information=readable(information), seed=seed,
             )  # fmt: skip
             made = {name: getattr(found, name) for name in NAMES}
             refused += [before + task for task in found.refused]
@@ -52,3 +55,26 @@ def tables_of(
         for name, frames in parts.items()
     }
     return whole, refused
+
+
+def readable(information: str) -> str:
+    """What is known of imported runs, nearest to the config's `risk.verdict_information`."""
+    return information if information in ("last", "prefix") else "last"
+
+
+def runs_of(places: Sequence[Mapping[str, Any]], *, information: str, seed: int) -> list[TaskData]:
+    """The runs of all tasks of `places` that carry numbers, read as `tables_of` reads them.
+
+    A folder of `prehoc fit` holds tables alone, and so gives none.
+    """
+    made = []
+    for place in places:
+        path, before = Path(place["path"]), f"{place['name']}/" if place["name"] else ""
+        if path.is_dir():
+            continue
+        options = Options(horizon=place["horizon"], information=readable(information), seed=seed)
+        rows = read_rows(path)
+        for one in make_ready(rows.frame, rows.metric, options):
+            if one.data is not None:
+                made.append(replace(one.data, task=before + one.task))
+    return made

@@ -98,7 +98,9 @@ def _clause(row: pd.Series) -> str:
     name = str(row["criterion"]).partition(":")[0]
     if name in RATIOS:
         return f"{said}: {value}"
-    return f"{value} {said}" if name in COUNTS or said.startswith("of ") else f"{value} of {said}"
+    bare = [part for part in str(row["note"]).split("; ") if part.startswith("no static information")]
+    clause = f"{value} {said}" if name in COUNTS or said.startswith("of ") else f"{value} of {said}"
+    return f"{clause} ({bare[0]})" if bare else clause
 
 
 def _wanted(name: str, level: float) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from prehoc.claims.evidence import Evidence, Judge, named
 from prehoc.claims.intervals import difference, mean, ratio, spread
+from prehoc.tables.columns import REGIMES
 
 DEEP, STATIC = "dynamic_critical", "static_sufficient"
 _LEAST = 0.05  # of Var R: with less to be gained by any signal a share of it says nothing
@@ -36,6 +37,7 @@ def mismatch(
     if not why and here.empty:
         known = sorted(set(e.extra["mismatch"]["predictor"]))
         why = f"no dynamic-critical task has a row of {rule['predictor']} at price {price:g}; of: {known}"
+        why += "; too few runs, no c*, or no measured depth that is shallow"
     if why:
         rows.append(judge.missing("same_predictor", rule["ratio"], why))
     else:
@@ -135,14 +137,17 @@ def complement(
         return [judge.missing(name, level, why) for name, level in thresholds.items()]
     table = e.extra["complementarity"]
     table = table[table["level"] == "task"]
-    regimes, rows = e.regime_of(), []
-    z_share, served = [], []
+    regimes = {t: r for t, r in e.regime_of().items() if r in REGIMES}
+    blank, rows = _without_static(e), []
+    z_share, served, without = [], [], []
     gains: dict[str, tuple[float, float]] = {}
     for task in e.tasks:
         here = table[table["name"] == task]
         static, own = _least(here, "static", confidence)
         both = _least(here, "static+trajectory", confidence)[0]
-        if regimes.get(task) == STATIC and 1 - both >= _LEAST:
+        if regimes.get(task) == STATIC and task in blank:
+            without.append(task)
+        elif regimes.get(task) == STATIC and 1 - both >= _LEAST:
             z_share.append(((1 - static) / (1 - both), own / (1 - both)))
             served.append(task)
         early = _early(here, rule["early"], confidence)
@@ -153,12 +158,20 @@ def complement(
     how: dict[str, Any] = {"least": least}
     what = "static-sufficient tasks with something to be gained"
     note = _small(served, values[:, 0], rule["serves"])
+    if without:
+        nothing = f"no static information in {len(without)} static-sufficient tasks: {named(without)}"
+        note = "; ".join(filter(None, [note, nothing]))
+    elif e.tasks and blank >= set(e.tasks):
+        note = "no static information in any task"
     rows.append(judge.row("static_serves", rule["serves"], found, len(served), note=note, what=what, **how))
     deep = [t for t in gains if regimes[t] == DEEP]
     other = [t for t in gains if regimes[t] != DEEP]
     a, b = (np.array([gains[t] for t in names]).reshape(-1, 2) for names in (deep, other))
     found = mean(a[:, 0], a[:, 1], confidence)
-    note = _small(deep, a[:, 0], rule["gain"])
+    note, bare = _small(deep, a[:, 0], rule["gain"]), len(blank & set(deep))
+    if bare:
+        alone = f"no static information in {bare} of {len(deep)}: there the gain is the trajectory's alone"
+        note = "; ".join(filter(None, [note, alone]))
     what = "dynamic-critical tasks"
     rows.append(judge.row("trajectory_pays", rule["gain"], found, len(deep), note=note, what=what, **how))
     found = difference(a[:, 0], a[:, 1], b[:, 0], b[:, 1], confidence)
@@ -171,6 +184,18 @@ def complement(
     )
     rows[-1]["tasks"] = len(gains)
     return rows
+
+
+def _without_static(e: Evidence) -> set[str]:
+    """Tasks of table predictors of which nothing is known before a run starts.
+
+    There `complementarity` says that static signals leave what none leave: such a task speaks neither for
+    nor against them.
+    """
+    if "predictors" not in e.extra:
+        return set()
+    table = e.extra["predictors"]
+    return set(table["task"]) - set(table.loc[table["information"] == "static", "task"])
 
 
 def _least(here: pd.DataFrame, information: str, confidence: float) -> tuple[float, float]:

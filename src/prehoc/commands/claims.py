@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from prehoc.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from prehoc.claims.decisions import Setting
     from prehoc.claims.evidence import Evidence
 
 
@@ -89,7 +91,7 @@ def _synthetic(stage: dict[str, Any], frames: dict[str, pd.DataFrame], how: dict
     """The config's synthetic tasks, and the exact instances that none of these is."""
     import pandas as pd
 
-    from prehoc.claims import exact
+    from prehoc.claims import decisions, exact
     from prehoc.claims.evidence import evidence
     from prehoc.risk.regimes import Thresholds
     from prehoc.synthetic.instances import INSTANCES, regime_of
@@ -109,6 +111,10 @@ def _synthetic(stage: dict[str, Any], frames: dict[str, pd.DataFrame], how: dict
         **frames,
         **{n: pd.concat([f for f in (frames[n], made[n]) if len(f)] or [f]) for n, f in made.items()},
     }
+    tried = [decisions.One(exact.drawn(n, setting), INSTANCES[n].shift) for n in drawn]
+    if tried:
+        more = decisions.tables_of(tried, made["regimes"], _decisions(stage))
+        joint |= decisions.joined({n: f for n, f in frames.items() if n in more}, more)
     truth = {n: str(regime[n]) for n in drawn}
     truth |= {task: str(regime[i]) for task, i in own.items() if regime.get(i)}
     controls = [n for n in asked if not INSTANCES[n].power_law]
@@ -120,11 +126,22 @@ def _synthetic(stage: dict[str, Any], frames: dict[str, pd.DataFrame], how: dict
     )  # fmt: skip
 
 
+def _decisions(stage: dict[str, Any]) -> Setting:
+    """How tasks that are not the config's are forecast, and policies judged on them."""
+    from prehoc.claims.decisions import Setting
+
+    rules, shallow = stage["claims"], stage["shallow"]
+    return Setting(
+        rules["price"], stage["seed"], stage["confidence"], rules["decisions"], shallow["steps"],
+        shallow["share"], stage["policies"],
+    )  # fmt: skip
+
+
 def _imported(stage: dict[str, Any]) -> Evidence:
-    from prehoc.claims import imported
+    from prehoc.claims import decisions, imported
     from prehoc.claims.evidence import evidence
 
-    rules = stage["claims"]
+    rules, known = stage["claims"], imported.readable(stage["information"])
     made, refused = imported.tables_of(
         rules["imported"], price=rules["price"], confidence=stage["confidence"],
         information=stage["information"], seed=stage["seed"],
@@ -132,5 +149,11 @@ def _imported(stage: dict[str, Any]) -> Evidence:
     if refused:
         log.info(f"imported: {len(refused)} tasks carry no verdict: {', '.join(refused)}")
     tasks = sorted(set(made["variance"]["task"]))
+    runs = imported.runs_of(rules["imported"], information=known, seed=stage["seed"])
+    if runs:
+        # A log may count steps, samples or epochs: what is shallow there is a share of the horizon.
+        how = replace(_decisions(stage), shallow_steps=float("inf"))
+        tried = [decisions.One(one, information=known, driver="residual") for one in runs]
+        made |= decisions.tables_of(tried, made["regimes"], how)
     drivers = dict.fromkeys(tasks, "residual")
     return evidence("imported", tasks, made, information=stage["information"], drivers=drivers)

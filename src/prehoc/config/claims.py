@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from prehoc.config.blocks import Block, Count, Positive
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+Learner = Literal["linear", "ridge", "boosting", "extrapolation"]
 Ratio = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 
 
@@ -18,6 +19,15 @@ class Imported(Block):
     path: str
     name: str | None = Field(None, description="put before the names of its tasks")
     horizon: Count | None = Field(None, description="T in steps; null: the last depth")
+
+
+class Decisions(Block):
+    """How exact instances and imported runs are forecast, and policies judged on them (E4, E5, E6)."""
+
+    predictors: Annotated[list[Learner], Field(min_length=1)]
+    folds: Annotated[int, Field(ge=3, le=20)] = Field(description="of the cross-validation over runs")
+    splits: Count = Field(description="random halves, for policies")
+    resamples: Annotated[int, Field(ge=100)] = Field(description="of runs, for the intervals")
 
 
 class Decay(Block):
@@ -91,6 +101,7 @@ class Claims(Block):
     resamples: Annotated[int, Field(ge=200)] = Field(description="of tasks, for shares of pairs")
     synthetic_runs: Annotated[int, Field(ge=20)] = Field(description="of each exact instance")
     synthetic_sets: Count = Field(description="how often each is drawn for alpha's coverage")
+    decisions: Decisions
     imported: list[Imported]
     E1: Decay
     E2: Separation

@@ -206,14 +206,8 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "risk": ("risk", "tables"),
     "decide": ("risk", "tables"),
     "gap": (
-        "predictors/agreement.py",
-        "predictors/gap.py",
-        "predictors/gap_data.py",
-        "predictors/gap_tables.py",
-        "predictors/shrinkage.py",
-        "risk/data.py",
-        "risk/forks.py",
-        "risk/outputs.py",
+        *(f"predictors/{name}.py" for name in ("agreement", "gap", "gap_data", "gap_tables", "shrinkage")),
+        "risk",
         "tables",
     ),
     "decompose": (
@@ -223,7 +217,13 @@ SOURCES: dict[str, tuple[str, ...]] = {
         "tables",
     ),
     "robustness": ("risk/robustness.py", "tables"),
-    "predictors": ("predictors", "risk", "tables", "tasks/streams.py"),
+    "predictors": (
+        *(f"predictors/{name}.py" for name in ("battery", "features", "nested", "held_out", "pooled")),
+        *(f"predictors/{name}.py" for name in ("complementarity", "mismatch", "transfer")),
+        "risk",
+        "tables",
+        "tasks/streams.py",
+    ),
     "policies": (
         *(
             f"predictors/{name}.py"

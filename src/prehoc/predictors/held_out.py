@@ -172,6 +172,9 @@ def without(seen: Seen, seeds: Index, trunk_seeds: Index) -> TaskData:
         static=data.static[keep],
         forks=tuple(f[trunks] for f in data.forks),
         outputs=None,
+        settled=None if data.settled is None else data.settled[keep],
+        group=None if data.group is None else data.group[keep],
+        seeds=None if data.seeds is None else data.seeds[keep],
     )
 
 
