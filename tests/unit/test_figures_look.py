@@ -168,6 +168,8 @@ def test_paper_regression_is_no_rival_by_aic():
     assert readings.verdict(envelope, TASKS[0], chosen) == ""
     worse = envelope.assign(delta_aic=2.0)
     assert readings.verdict(worse, TASKS[0], chosen) == "rival: unnamed"
+    paper = worse.assign(delta_aic=worse["delta_aic"].where(worse["model"] != "loglog", 0.0))
+    assert readings.verdict(paper, TASKS[0], chosen) == ""
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,8 @@ def _render(frame: pd.DataFrame, column: str) -> Figure:
             for k in SHOWN
         ]
         handles.append(Line2D([], [], color=style.GREY, linewidth=0.6, label="one task"))
-        made.legend(handles=handles, loc="lower center", ncols=4 if wide > 5 else 2, borderaxespad=0.2)
+        made.legend(handles=handles, loc="lower center", ncols=4 if wide > 5 else 2, borderaxespad=0.2,
+                    handlelength=2.6)  # fmt: skip
         return made
 
 

@@ -90,10 +90,11 @@ def verdict(envelope: pd.DataFrame, task: str, chosen: Source) -> str:
     if not fit["identified"]:
         return "not identified"
     if np.isfinite(fit["delta_aic"]) and fit["delta_aic"] > 0:
-        rivals = rows(envelope, task, chosen)
-        rivals = rivals[~rivals["model"].isin(["power", "loglog"])]
-        rivals = rivals[rivals["delta_aic"] < fit["delta_aic"]].sort_values("delta_aic", kind="stable")
-        return f"rival: {rivals['model'].iloc[0] if len(rivals) else 'unnamed'}"
+        better = rows(envelope, task, chosen)
+        better = better[better["delta_aic"] < fit["delta_aic"]].sort_values("delta_aic", kind="stable")
+        rivals = better.loc[better["model"] != "loglog", "model"]
+        if len(rivals) or better.empty:  # else the paper's regression alone has the lower AIC
+            return f"rival: {rivals.iloc[0] if len(rivals) else 'unnamed'}"
     return ""
 
 
