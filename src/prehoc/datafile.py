@@ -24,6 +24,11 @@ MARKS = (
 csv.field_size_limit(1 << 30)
 
 
+def ending(path: Path) -> str:
+    """A file's ending in lower case: `.CSV` is `.csv`."""
+    return path.suffix.lower()
+
+
 def encoding_fault(path: Path) -> str | None:
     """What a text file is in place of UTF-8, with the remedy; None where it is UTF-8."""
     with path.open("rb") as stream:
@@ -69,7 +74,7 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
     if fault:
         raise InputError(f"{path}: cannot be read: {fault}")
     with path.open(newline="", encoding="utf-8-sig") as stream:
-        if path.suffix == ".jsonl":
+        if ending(path) == ".jsonl":
             yield from _objects(path, stream)
         else:
             yield from _cells(path, stream)
@@ -94,7 +99,7 @@ def _objects(path: Path, stream: Any) -> Iterator[dict[str, Any]]:
 
 
 def _cells(path: Path, stream: Any) -> Iterator[dict[str, str]]:
-    mark, parted = ("\t", "tabs") if path.suffix == ".tsv" else (",", "commas")
+    mark, parted = ("\t", "tabs") if ending(path) == ".tsv" else (",", "commas")
     reader = csv.reader(stream, delimiter=mark)
     row = 0
     try:
