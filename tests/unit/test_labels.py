@@ -10,10 +10,13 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from prehoc import labels
+from prehoc import datafile, labels
+from prehoc.checking import labelled
 from prehoc.config import resolve
 from prehoc.config.loading import merge
 from prehoc.errors import InputError
+from prehoc.newtask.block import Asked
+from prehoc.newtask.draft import draft
 from prehoc.preflight import preflight
 from prehoc.tasks import data as data_module
 
@@ -150,3 +153,94 @@ def test_decimal_commas_are_named(tmp_path):
                   lambda: read(path, labels="number")):  # fmt: skip
         with pytest.raises(InputError, match=r"label '0,10'.*write a point in place of the comma"):
             check()
+
+
+# ---- new-task and the file itself ---------------------------------------------------------------------
+
+
+def test_new_task_asks_no_kind_of_one_class(tmp_path):
+    path = table(tmp_path / "mine.csv", ["pos", "NA"] * 40)
+    with pytest.raises(InputError, match=r"--label: 'label' holds 'pos' alone.*40 rows have none: .*NA"):
+        draft(Asked(str(path)), tmp_path)
+
+
+def test_new_task_names_decimal_commas_where_no_kind_is_given(tmp_path):
+    path = table(tmp_path / "mine.csv", [f"0,{i + 10}" for i in range(80)])
+    for kind in (None, "regression"):
+        with pytest.raises(
+            InputError, match=r"'label' holds numbers with commas \('0,10'\).*write a point"
+        ):
+            draft(Asked(str(path), kind=kind), tmp_path)
+    made = draft(Asked(str(path), kind="text_generation"), tmp_path)
+    assert made.block["kind"] == "text_generation"
+
+
+def test_new_task_says_where_it_goes_against_the_names(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("text,label\n" + "".join(f"{i / 7},a text of number {i}\n" for i in range(80)))
+    made = draft(Asked(str(path)), tmp_path)
+    assert made.block["data"]["text"] == "label"
+    assert any("names say the opposite" in said for said in made.remarks)
+    plain = table(tmp_path / "plain.csv", [str(i % 2) for i in range(80)])
+    assert not any("opposite" in said for said in draft(Asked(str(plain)), tmp_path).remarks)
+
+
+def test_labels_that_differ_by_blanks_or_case_are_told(tmp_path):
+    assert labels.alike(["pos", "pos ", "neg", "NEG"]) == [("pos", "pos "), ("neg", "NEG")]
+    assert labels.alike(["a b", "ab"]) == []
+    path = table(tmp_path / "mine.csv", ["pos", "neg", "pos ", "neg"] * 20)
+    assert any(
+        "labels 'pos' and 'pos ' differ" in said for said in draft(Asked(str(path)), tmp_path).remarks
+    )
+    rows = read(path)
+    found = labelled.classes(rows, rows.labels * 0 + range(len(rows.labels)), "accuracy", 0)
+    assert [f.level for f in found if f.topic == "labels"] == ["warning"]
+
+
+@pytest.mark.parametrize("ending", ["CSV", "Tsv", "JSONL"])
+def test_endings_in_upper_case_are_files(tmp_path, ending):
+    path = table(tmp_path / f"mine.{ending}", [str(i % 2) for i in range(80)])
+    if ending == "Tsv":
+        path.write_text(path.read_text().replace(",", "\t"))
+    before(path)
+    assert len(read(path).labels) == 80
+    assert draft(Asked(str(path)), tmp_path).block["kind"] == "text_classification"
+    with pytest.raises(InputError, match=r"no column 'topic'"):
+        before(path, data={"label": "topic"})
+
+
+@pytest.mark.parametrize("value", [10**30, -(10**19), 2**64])
+def test_an_integer_beyond_64_bits_is_named_with_its_row(tmp_path, value):
+    path = table(tmp_path / "mine.jsonl", [0, 1, 0, value, 1])
+    with pytest.raises(InputError, match=r"row 4 has in 'label' an integer beyond 64 bits"):
+        read(path)
+    assert len(read(table(path, [0, 1, 2**63 - 1, -(2**63)])).labels) == 4
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"), [(b"caf\xe9", "latin1"), (b"\x93so\x94 it is", "cp1252"), (b"\x93\x81", "latin1")]
+)
+def test_the_likelier_encoding_is_advised(tmp_path, raw, code):
+    path = tmp_path / "mine.csv"
+    path.write_bytes(b"text,label\n" + raw + b",1\n")
+    assert f"iconv -f {code} -t utf-8" in str(datafile.encoding_fault(path))
+
+
+def test_one_noise_of_labels_alone(tmp_path):
+    path = table(tmp_path / "mine.csv", [str(i % 2) for i in range(60)])
+    noise = {"population": {"label_noise": {"uniform": [0.0, 0.4], "visible": True}}}
+    before(path, **noise)
+    with pytest.raises(
+        InputError, match=r"data\.label_noise 0\.1 would have no effect.*set data\.label_noise to 0"
+    ):
+        before(path, data={"label_noise": 0.1}, **noise)
+
+
+@pytest.mark.parametrize(
+    ("over", "key"),
+    [({"signals": {"projections": 1025}}, r"signals\.projections"), ({"runs": 1_000_001}, r"\.runs")],
+)
+def test_numbers_beyond_sense_are_refused(tmp_path, over, key):
+    path = table(tmp_path / "mine.csv", [str(i % 2) for i in range(60)])
+    with pytest.raises(InputError, match=key):
+        before(path, **over)
