@@ -21,7 +21,14 @@ MARKS = (
     (b"\xff\xfe\x00\x00", "UTF-32", "utf-32"), (b"\x00\x00\xfe\xff", "UTF-32", "utf-32"),
     (b"\xff\xfe", "UTF-16", "utf-16"), (b"\xfe\xff", "UTF-16", "utf-16"),
 )  # fmt: skip
+UNUSED = {0x81, 0x8D, 0x8F, 0x90, 0x9D}  # bytes that mean nothing in Windows-1252
+WHOLE = (-(2**63), 2**64)  # integers from here on and to before here are read by pandas
 csv.field_size_limit(1 << 30)
+
+
+def ending(path: Path) -> str:
+    """A file's ending in lower case: `.CSV` is `.csv`."""
+    return path.suffix.lower()
 
 
 def encoding_fault(path: Path) -> str | None:
@@ -41,8 +48,18 @@ def encoding_fault(path: Path) -> str | None:
             while text.read(1 << 20):
                 pass
     except UnicodeDecodeError:
-        return f"not UTF-8; if it is Latin-1, {_remedy(path, 'latin1')}"
+        name, code = _western(path)
+        return f"not UTF-8; if it is {name}, {_remedy(path, code)}"
     return None
+
+
+def _western(path: Path) -> tuple[str, str]:
+    """Name and code of the likelier of two encodings: bytes 0x80-0x9f are letters in Windows-1252 alone."""
+    with path.open("rb") as stream:
+        seen = set().union(*iter(lambda: stream.read(1 << 20), b""))
+    if seen & set(range(0x80, 0xA0)) and not seen & UNUSED:
+        return "Windows-1252", "cp1252"
+    return "Latin-1", "latin1"
 
 
 def _remedy(path: Path, code: str) -> str:
@@ -69,7 +86,7 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
     if fault:
         raise InputError(f"{path}: cannot be read: {fault}")
     with path.open(newline="", encoding="utf-8-sig") as stream:
-        if path.suffix == ".jsonl":
+        if ending(path) == ".jsonl":
             yield from _objects(path, stream)
         else:
             yield from _cells(path, stream)
@@ -94,7 +111,7 @@ def _objects(path: Path, stream: Any) -> Iterator[dict[str, Any]]:
 
 
 def _cells(path: Path, stream: Any) -> Iterator[dict[str, str]]:
-    mark, parted = ("\t", "tabs") if path.suffix == ".tsv" else (",", "commas")
+    mark, parted = ("\t", "tabs") if ending(path) == ".tsv" else (",", "commas")
     reader = csv.reader(stream, delimiter=mark)
     row = 0
     try:
@@ -138,6 +155,17 @@ def _cells_remedy(cells: Sequence[str], wanted: int, parted: str, lines: bool) -
 
 
 def check(path: Path) -> None:
-    """Read a file through; InputError as `rows_of`."""
-    for _ in rows_of(path):
-        pass
+    """Read a file through; InputError as `rows_of`, and for an integer in JSON that pandas cannot hold."""
+    for number, row in enumerate(rows_of(path), start=1):
+        if ending(path) == ".jsonl" and any(map(_beyond, row.values())):
+            name = next(name for name, value in row.items() if _beyond(value))
+            raise InputError(
+                f"{path}: cannot be read: row {number} has in {name!r} an integer beyond 64 bits; put it "
+                "in double quotes, or write it shorter"
+            )
+
+
+def _beyond(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return any(map(_beyond, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, int) and not WHOLE[0] <= value < WHOLE[1]

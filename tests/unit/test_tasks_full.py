@@ -8,6 +8,9 @@ from trained import same, train
 from transformers import AutoModel
 
 from prehoc.errors import InputError
+from prehoc.tasks.encode import encode
+from prehoc.tasks.full import FullClassification
+from prehoc.tasks.lora import LoraClassification
 from prehoc.training import loop, plan, problems
 from prehoc.training.bank import Bank
 
@@ -80,6 +83,18 @@ def test_a_run_has_the_same_bits_alone_and_in_any_bank(stage):
     alone = train(config | {"bank": 2}, [3], "alone")
     assert same(alone[3], whole[3])
     assert not any(bad for *_, bad in whole[3])
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_an_encoding_that_names_a_gone_folder_still_trains(stage, any_model, kind):
+    """As an earlier check-task left them in the store."""
+    method = {"method__kind": kind, "method__layers": "all", "method__pooling": "mean"}
+    config = stage(**method)
+    made = encode(config, None)
+    assert "folder" not in made.meta
+    made.meta["folder"] = "/gone/models/tiny"
+    kind_of = {"full": FullClassification, "lora": LoraClassification}[kind]
+    assert kind_of(made, config).parameters
 
 
 def test_top_layers_train_alone(stage):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from prehoc.checking.findings import Finding, fault, ok, warning
+from prehoc.labels import alike
 from prehoc.tasks.data import Rows
 
 CONSTANT = 0.8  # accuracy of a constant guess from which on the metric says little
@@ -43,6 +44,9 @@ def classes(rows: Rows, target: np.ndarray, metric: str, positive: int) -> list[
         found.append(ok("classes", said))
     else:
         found.append(ok("classes", said))
+    for a, b in alike(rows.classes)[:3]:
+        text = f"{a!r} and {b!r} differ by blanks or case alone: if they are one class, write them alike"
+        found.append(warning("labels", text))
     if absent and share < 1:
         found.append(warning("classes", f"no target row has {', '.join(absent[:5])}; raise data.target"))
     return found

@@ -143,6 +143,9 @@ class Factor(Block):
                 raise ValueError(f"the range {list(law)} is upside down")
         if self.choice is not None and not self.choice:
             raise ValueError("choice is empty")
+        for i, value in enumerate(self.choice or []):
+            if value in (self.choice or [])[:i]:
+                raise ValueError(f"choice has {value!r} twice; name each once")
         return self
 
 

@@ -40,7 +40,7 @@ class Wanted:
 
 def is_path(name: str) -> bool:
     """Whether a name means a file or folder rather than something on the Hub (NAME or OWNER/NAME)."""
-    ending = Path(name).suffix in FILES
+    ending = Path(name).suffix.lower() in FILES
     return name.startswith((".", "/", "~")) or ending or name.count("/") > 1 or Path(name).exists()
 
 

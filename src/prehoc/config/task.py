@@ -27,6 +27,7 @@ from prehoc.config.metrics import measured
 from prehoc.config.signals import Signals
 
 MIN_RUNS = 5  # fewer make no variance worth a table
+MAX_RUNS = 1_000_000  # more is a slip of the hand
 MIN_BLOCKS = 5  # of a crossed design, for the same reason
 KINDS = (
     "text_classification",
@@ -52,7 +53,7 @@ class Task(Block):
     method: Method | None = None
     optimiser: Optimiser | None = None
     synthetic: dict[str, Any] | None = Field(None, description="process and its parameters")
-    runs: Annotated[int, Field(ge=MIN_RUNS)]
+    runs: Annotated[int, Field(ge=MIN_RUNS, le=MAX_RUNS)]
     shard: Literal["auto"] | Count = Field(description="seeds a job; auto: by packing.job_minutes")
     precision: Literal["fp32", "bf16"] = Field(description="of the frozen base; what trains is fp32")
     bank: Literal["auto"] | Annotated[int, Field(ge=2)] = Field(
@@ -273,6 +274,11 @@ class Task(Block):
                 )
             if name == "label_noise" and self.data is not None and self.data.labels == "number":
                 raise ValueError("population.label_noise is for classes; labels are numbers here")
+            if name == "label_noise" and self.data is not None and self.data.label_noise:
+                raise ValueError(
+                    f"data.label_noise {self.data.label_noise:g} would have no effect: each run draws its "
+                    "rate by population.label_noise; set data.label_noise to 0, or drop the other"
+                )
             if name == "label_noise" and law and not 0 <= law[0] <= law[1] < 1:
                 raise ValueError("population.label_noise: rates lie in [0, 1)")
             if name == "learning_rate" and law and law[0] <= 0:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from prehoc.errors import InputError
+from prehoc.labels import alike, name_of
 from prehoc.newtask.block import (
     CODE,
     DECODER,
@@ -91,6 +92,7 @@ def _labelled(asked: Asked, found: Guess, frame: pd.DataFrame, table: Table, sto
             remarks.append(f"labels reach {scale:g}: bring them near 0 to 1, or losses and steps are huge")
     else:
         few = int((frame[found.label].value_counts() < 10).sum())
+        remarks += [f"{said}: one class or two?" for said in _alike(frame[found.label])]
     if few:
         remarks.append(f"{few} labels have fewer than 10 rows; their part of R is a matter of luck")
     cutting = float((counts > length).mean())
@@ -104,6 +106,12 @@ def _labelled(asked: Asked, found: Guess, frame: pd.DataFrame, table: Table, sto
         "model.max_length": f"tokens ({how}); it cuts {cutting:.0%} of the texts",
     }
     return finished(asked, "text_classification", data, cut, model, length, chosen, comments, remarks)
+
+
+def _alike(labels: pd.Series) -> list[str]:
+    """Pairs of labels that differ by blanks or case alone."""
+    pairs = alike(labels.map(name_of).unique().tolist())
+    return [f"labels {a!r} and {b!r} differ by blanks or case alone" for a, b in pairs[:3]]
 
 
 def _unseen(asked: Asked) -> Draft:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from prehoc.errors import InputError
+from prehoc.labels import COUNTED, decimal_commas
 from prehoc.newtask.look import Column, Table
 
 KINDS = ("classification", "regression", "text_generation")
@@ -70,6 +71,7 @@ def guess(table: Table, texts: list[str], label: str | None, kind: str | None) -
         names = _known_pair(table, COMPLETIONS)
         if names and (kind == "text_generation" or _no_classes(table, names)):
             reasons.append(f"columns {names[0]!r} and {names[1]!r} by their names")
+            _points(table, names[1], kind)
             _fits(table, table.columns[names[1]], "text_generation")
             return Guess("text_generation", [names[0]], names[1], reasons)
     if not texts:
@@ -79,6 +81,10 @@ def guess(table: Table, texts: list[str], label: str | None, kind: str | None) -
         label = _label(table, texts, kind)
         reasons.append(f"labels in {label!r}")
     column = table.columns[label]
+    if label.lower() in TEXTS and any(name.lower() in LABELS for name in texts):
+        reasons.append("the columns' names say the opposite: if they are right, give --text and --label")
+    _two(table, column, kind)
+    _points(table, label, kind)
     if kind is None:
         kind = _kind(table, column, texts)
         reasons.append(f"kind {kind}")
@@ -168,13 +174,29 @@ def _kind(table: Table, column: Column, texts: list[str]) -> str:
     )
 
 
-def _fits(table: Table, column: Column, kind: str) -> None:
-    """Raise InputError where a label cannot serve the kind."""
-    rows = len(table.frame) - column.missing
+def _points(table: Table, label: str, kind: str | None) -> None:
+    """Raise InputError where labels may be numbers with decimal commas, which are read as texts."""
+    seen = decimal_commas(table.frame[label].dropna()) if kind in (None, "regression") else None
+    if seen is not None:
+        raise InputError(
+            f"--label: {label!r} holds numbers with commas ({seen!r}), which are read as texts: write a "
+            "point for a decimal comma, and none for thousands; or say --kind, where they are texts"
+        )
+
+
+def _two(table: Table, column: Column, kind: str | None) -> None:
+    """Raise InputError where a label has one value alone."""
     if column.distinct < 2:
         value = "nothing" if not column.distinct else repr(str(table.frame[column.name].dropna().iloc[0]))
         what = "texts to be written" if kind == "text_generation" else "labels"
-        raise InputError(f"--label: {column.name!r} holds {value} alone; two {what} are needed")
+        also = f" ({column.missing} rows have none: {COUNTED})" if column.missing else ""
+        raise InputError(f"--label: {column.name!r} holds {value} alone; two {what} are needed{also}")
+
+
+def _fits(table: Table, column: Column, kind: str) -> None:
+    """Raise InputError where a label cannot serve the kind."""
+    rows = len(table.frame) - column.missing
+    _two(table, column, kind)
     if kind == "regression" and not column.number:
         raise InputError(f"--kind regression: {column.name!r} holds texts; name a column of numbers")
     if kind == "classification" and column.distinct > max(2, rows // 2):

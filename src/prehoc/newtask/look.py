@@ -70,7 +70,7 @@ def look(name: str, subset: str | None = None) -> Table:
     if not name.startswith("packaged:"):
         if not path.exists():
             raise InputError(f"--data: no file {name}; give a CSV, TSV or JSONL file, a folder or a name")
-        if path.is_file() and path.suffix not in FILES:
+        if path.is_file() and path.suffix.lower() not in FILES:
             raise InputError(f"--data: {name}: of unknown kind; give one that ends in {', '.join(FILES)}")
         if path.is_dir() and not _holds_data(path):
             raise InputError(f"--data: {name} is a folder without data; give one that `datasets` saved")

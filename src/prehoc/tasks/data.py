@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from prehoc.datafile import ENDINGS, check, encoding_fault, twice
+from prehoc.datafile import ENDINGS, check, encoding_fault, ending, twice
 from prehoc.errors import InputError
+from prehoc.labels import COUNTED, decimal_commas, name_of, spelt
 from prehoc.tasks import hub
 from prehoc.tasks.streams import generator
 from prehoc.tasks.vader import vader_domains
@@ -86,15 +87,15 @@ READERS = {
 
 def _from_file(path: Path) -> pd.DataFrame:
     try:
-        if path.suffix in ENDINGS:
+        if ending(path) in ENDINGS:
             check(path)  # pandas would take a cell too many for an index, and rename a second column
-        elif path.suffix != ".parquet" and (wrong := encoding_fault(path)):
+        elif ending(path) != ".parquet" and (wrong := encoding_fault(path)):
             raise InputError(f"{path}: cannot be read: {wrong}")
-        if path.suffix in (".jsonl", ".json"):
-            return pd.read_json(path, lines=path.suffix == ".jsonl", encoding="utf-8-sig")
-        if path.suffix == ".parquet":
+        if ending(path) in (".jsonl", ".json"):
+            return pd.read_json(path, lines=ending(path) == ".jsonl", encoding="utf-8-sig")
+        if ending(path) == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+        return pd.read_csv(path, sep="\t" if ending(path) == ".tsv" else ",")
     except InputError:
         raise
     except (ValueError, OSError) as error:
@@ -190,7 +191,7 @@ def load_rows(data: dict[str, Any]) -> tuple[Rows, np.ndarray]:
         if column is not None and column not in frame.columns:
             names = [c for c in frame.columns if c != "__split__"]
             raise InputError(f"data.{key}: {data['name']} has no column {column!r}; it has {names}")
-    known = frame.attrs.get("names")
+    known, whole = frame.attrs.get("names"), len(frame)
     frame = frame.reset_index(drop=True).dropna(subset=[*text, data["label"]])
     if frame.empty:
         raise InputError(f"data.name: {data['name']} holds no rows with text and label; give data")
@@ -199,10 +200,10 @@ def load_rows(data: dict[str, Any]) -> tuple[Rows, np.ndarray]:
     columns = [frame[c].astype(str).tolist() for c in text]
     texts: Any = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
     split = frame["__split__"].to_numpy(str) if "__split__" in frame else np.full(len(frame), "")
-    domains = frame[domain].astype(str).to_numpy(str) if domain else np.full(len(frame), "all")
+    domains = frame[domain].map(name_of).to_numpy(str) if domain else np.full(len(frame), "all")
     if data.get("labels", "class") == "number":
         return Rows(texts, _numbers(frame[data["label"]], data), [], domains), split
-    labels, classes = _codes(frame[data["label"]], known, data)
+    labels, classes = _codes(frame[data["label"]], known, data, whole - len(frame))
     return Rows(texts, labels, classes, domains), split
 
 
@@ -216,10 +217,12 @@ def _numbers(column: pd.Series, data: dict[str, Any]) -> np.ndarray:
     wrong = np.flatnonzero(~np.isfinite(values))
     if len(wrong):
         value = column.iloc[wrong[0]]
+        commas = decimal_commas([value])
         raise InputError(
             f"data.labels: number, but {data['name']} has the label "
             f"{value.item() if isinstance(value, np.generic) else value!r} in row "
-            f"{column.index[wrong[0]] + 1}; mend it, or set labels: class"
+            f"{column.index[wrong[0]] + 1}; "
+            + ("write a point in place of the comma" if commas else "mend it, or set labels: class")
         )
     if np.ptp(values) == 0:
         raise InputError(f"data.label: {data['name']} has one label only, {values[0]:g}; two are needed")
@@ -237,21 +240,29 @@ def _plain(column: pd.Series, key: str, data: dict[str, Any]) -> None:
 
 
 def _codes(
-    column: pd.Series, known: list[str] | None, data: dict[str, Any]
+    column: pd.Series, known: list[str] | None, data: dict[str, Any], lost: int
 ) -> tuple[np.ndarray, list[str]]:
-    """Labels as 0..C-1 [n], and the classes' names in that order: the data's own where it has one."""
+    """Labels as 0..C-1 [n], and the classes' names in that order: the data's own where it has one.
+
+    `lost` rows were left out, as they lack text or label.  Whole floats are integers: those of a column
+    with empty cells are read as floats.
+    """
     _plain(column, "label", data)
-    names = sorted(column.unique().tolist(), key=lambda v: (str(type(v)), v))
+    values = sorted(column.unique().tolist(), key=lambda v: (str(type(v)), v))
+    called = {v: str(known[int(v)]) if known is not None else name_of(v) for v in values}
+    names = list(dict.fromkeys(called.values()))
     if data["classes"] is not None and len(names) > data["classes"]:
         raise InputError(
             f"data.classes: {data['classes']} classes, but {data['name']} has {len(names)} labels "
-            f"({', '.join(map(str, names[:6]))}); raise classes or drop rows"
+            f"({', '.join(names[:6])}); raise classes or drop rows"
         )
     if len(names) < 2:
-        raise InputError(f"data.label: {data['name']} has one label only, {names[0]!r}; two are needed")
-    codes = {value: i for i, value in enumerate(names)}
-    shown = [str(known[v]) if known is not None else str(v) for v in names]
-    return column.map(codes).to_numpy(np.int64), shown
+        also = f" ({lost} rows lack text or label: {COUNTED})" if lost else ""
+        raise InputError(
+            f"data.label: {data['name']} has one label only, {names[0]!r}; two are needed{also}"
+        )
+    codes = {name: i for i, name in enumerate(names)}
+    return column.map({v: codes[name] for v, name in called.items()}).to_numpy(np.int64), names
 
 
 def positive_of(data: dict[str, Any], classes: list[str]) -> int:
@@ -259,9 +270,10 @@ def positive_of(data: dict[str, Any], classes: list[str]) -> int:
     wanted = data.get("positive")
     if wanted is None:
         return len(classes) - 1
-    if str(wanted) not in classes:
+    named = spelt(wanted, classes)
+    if named is None:
         raise InputError(f"data.positive: no label {wanted!r}; the labels are {', '.join(classes[:12])}")
-    return classes.index(str(wanted))
+    return classes.index(named)
 
 
 def cut_splits(

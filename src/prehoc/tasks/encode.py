@@ -216,7 +216,6 @@ def _encode(
         "label_sd": float(trained.std()) if number else None,
         "domains": domains,
         "cut": cut,
-        "folder": folder,
         "hidden": int(model.config.hidden_size),
         "attention_heads": int(getattr(model.config, "num_attention_heads", 0)),
         "activation": getattr(model.config, "hidden_act", None),

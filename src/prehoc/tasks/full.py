@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,8 @@ class FullClassification(Classifier):
     def __init__(self, encoding: Encoding, config: dict[str, Any], machine: Machine = CPU) -> None:
         super().__init__(encoding, machine)
         method, tensors = config["method"], encoding.tensors
-        _, self.model = models.load_encoder(encoding.meta["folder"], config["model"]["revision"])
+        folder = models.model_folder(config["model"], Path(config["store"]))
+        _, self.model = models.load_encoder(folder, config["model"]["revision"])
         settle(self.model, machine)
         taken = inspect.signature(self.model.forward).parameters
         self.tokens = {

@@ -52,7 +52,8 @@ class LoraClassification(Classifier):
 
     def __init__(self, encoding: Encoding, config: dict[str, Any], machine: Machine = CPU) -> None:
         method, tensors = config["method"], encoding.tensors
-        _, model = models.load_encoder(encoding.meta["folder"], config["model"]["revision"])
+        folder = models.model_folder(config["model"], Path(config["store"]))
+        _, model = models.load_encoder(folder, config["model"]["revision"])
         super().__init__(encoding, machine)
         self.counts = tensors["mask"].sum(1)
         if not bool(tensors["mask"][:, 0].all()):

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from prehoc.config.generation import fields_of
-from prehoc.datafile import ENDINGS, rows_of
+from prehoc.datafile import ENDINGS, ending, rows_of
 from prehoc.errors import InputError
 from prehoc.tasks import data as data_module
 from prehoc.tasks.code_data import READERS as CODE
@@ -62,7 +62,7 @@ def read_rows(data: dict[str, Any]) -> tuple[list[dict[str, Any]], np.ndarray]:
     if name.startswith("packaged:") and short in CODE:
         rows = [{str(k): v for k, v in row.items()} for row in CODE[short]().to_dict("records")]
         return rows, np.full(len(rows), "")
-    if path.is_file() and path.suffix in ENDINGS:
+    if path.is_file() and ending(path) in ENDINGS:
         rows = _file_rows(path)
         return rows, np.full(len(rows), "")
     frame = data_module.frame_of(data)
