@@ -14,6 +14,7 @@ import prehoc
 from own_runs import DEPTHS, HORIZON, falling, runs
 from prehoc.cli import app
 from prehoc.errors import InputError
+from prehoc.predictors.online import CONSTANT, stop_depths
 from prehoc.training.probe_callback import ProbeCallback
 
 
@@ -58,10 +59,10 @@ def test_what_it_cannot_tell_it_says(finished):
     told = made.judge(odd)
     assert told.answer == "cannot tell"
     assert "unlike the finished runs'" in told.in_words()
-    failed = made.judge({1: 10.0, 2: float("nan")})
-    assert (failed.answer, failed.stop) == ("cannot tell", False)
-    assert "failed" in failed.why
-    json.dumps(failed.as_dict(), allow_nan=False)
+    # of such a run nothing is known but the task's own mean and spread
+    r = finished.drop_duplicates("seed")["final"]
+    assert (told.forecast, told.risk) == (pytest.approx(r.mean()), pytest.approx(r.var()))
+    assert told.high - told.low == pytest.approx(2 * 1.959964 * r.std())
     with pytest.raises(InputError, match="no metric at a depth of the finished runs yet"):
         made.judge({3: 1.0})
     few = prehoc.online(finished[finished["seed"] < 8]).judge(base)
@@ -70,6 +71,51 @@ def test_what_it_cannot_tell_it_says(finished):
     strange = made.judge({d: v for d, v in base.items() if d in (1, 64, 128)})
     assert strange.answer == "cannot tell"
     assert "depths are shared" in strange.why
+
+
+@pytest.mark.parametrize("lost", [1, 2, 16])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_failed_run_is_stopped(finished, lost, value):
+    curve = curve_of(runs(n=5, seed=3), 0, 16) | {lost: value}
+    failed = prehoc.online(finished).judge(curve)
+    assert (failed.answer, failed.stop, failed.depth) == ("stop", True, 16)
+    assert f"the run seems to have failed, as its metric at depth {lost}" in failed.in_words()
+    assert np.isnan(failed.forecast)
+    json.dumps(failed.as_dict(), allow_nan=False)
+
+
+def test_where_all_finished_runs_end_alike_nothing_is_told(finished):
+    made = prehoc.online(finished.assign(final=0.1))
+    told = made.judge(curve_of(finished, 0))
+    assert (told.answer, told.stop, told.c_star) == ("cannot tell", False, None)
+    assert "R is the same in all finished runs" in told.in_words()
+    assert "forecast" not in told.in_words()
+    json.dumps(told.as_dict(), allow_nan=False)
+    path = finished.pivot_table(index="seed", columns="depth", values="metric")
+    stops = stop_depths(made.of().prior, path.columns, path, rate=0.0)
+    assert not stops.told.any()
+    assert set(stops.note) == {CONSTANT}
+
+
+def test_a_run_of_another_task_is_refused(tmp_path, finished):
+    path, curve = tmp_path / "runs.csv", tmp_path / "new.csv"
+    finished.to_csv(path, index=False)
+    new = runs(n=1, seed=6, task="other").drop(columns="final")
+    new.to_csv(curve, index=False)
+    asked = ["online", str(path), "--curve", str(curve)]
+    bad = CliRunner().invoke(app, asked)
+    assert isinstance(bad.exception, InputError)
+    assert "no task 'other'; there are: t; give finished runs of that task" in str(bad.exception)
+    run = CliRunner().invoke(app, [*asked, "--task", "t"])
+    assert run.exit_code == 0, run.output
+    assert "other, run 0 (by the finished runs of t), depth 128 of 128: " in run.stdout
+    told = json.loads(CliRunner().invoke(app, [*asked, "--task", "t", "--json"]).stdout)
+    assert (told[0]["task"], told[0]["judged_by"]) == ("other", "t")
+    new.drop(columns=["task", "seed"]).to_csv(
+        curve, index=False
+    )  # one that names no task is the only one's
+    run = CliRunner().invoke(app, asked)
+    assert run.output.startswith("t, run 0, depth 128")
 
 
 def test_tasks_without_a_rule_and_bad_arguments(finished):
@@ -150,6 +196,13 @@ def test_the_callback_stops_a_run_by_its_own_curve(tmp_path, caplog):
         ProbeCallback(tmp_path / "r.csv", task="tiny", stop_at=rule, price=0.1)
     with pytest.raises(InputError, match="no task 'other'"):
         ProbeCallback(tmp_path / "r.csv", task="other", stop_at=rule)
+
+    # ... and one that has failed is stopped where any run may be, for that reason
+    callback = ProbeCallback(tmp_path / "failed.csv", task="tiny", metric="m", stop_at=rule)
+    one = trainer(tmp_path / "o1", callback, predictions=lambda _: {"m": float("nan")}, eval_strategy="no")
+    one.train()
+    assert callback.stopped_at == 4
+    assert "the run seems to have failed" in caplog.text
 
     # ... and where it is told late, by steps that cost little, not before the end
     late = [

@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
-from prehoc.commands.app import app
+from prehoc.commands.app import app, log
 from prehoc.errors import InputError
+
+_OTHER = "; give finished runs of that task, or say with --task whose to go by"
 
 
 @app.command()
@@ -22,7 +24,9 @@ def online(
     ],
     curve: Annotated[Path, typer.Option(help="runs under way: depth, metric [, task, seed]")],
     price: Annotated[float, typer.Option(help="w = gamma lambda T / Var R, without unit")] = 0.2,
-    task: Annotated[str | None, typer.Option(help="whose finished runs to go by")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="whose finished runs to go by; default: the curve's own")
+    ] = None,
     metric: Annotated[str | None, typer.Option(help="which metric, where files name several")] = None,
     outcome: Annotated[str, typer.Option(help="R, as of prehoc fit")] = "auto",
     direction: Annotated[str, typer.Option(help="auto, higher, lower")] = "auto",
@@ -44,15 +48,21 @@ def online(
     )  # fmt: skip
     told = []
     for (named, run), one in read_curves(curve, metric=metric).items():
-        by = task or (named if named in (*rules.tasks, *rules.refused) or len(rules.tasks) > 1 else None)
         try:
-            told.append((run, rules.of(by).judge(one)))
+            judged = rules.of(task or named or None).judge(one)
         except InputError as error:
-            raise InputError(f"{curve}: {error}") from None
-    if as_json:
-        print(json.dumps([{"run": run, **judged.as_dict()} for run, judged in told], indent=2))
-        return
-    for run, judged in told:
-        print(
-            f"{judged.task}, run {run}, depth {judged.depth:,} of {judged.horizon:,}: {judged.in_words()}"
+            hint = "" if task or not named or named in (*rules.tasks, *rules.refused) else _OTHER
+            raise InputError(f"{curve}: {error}{hint}") from None
+        told.append((named or judged.task, run, judged))
+    for named, by in {(n, j.task) for n, _, j in told if n != j.task}:
+        log.warning(
+            f"{curve}: runs of {named!r} are judged by the finished runs of {by!r}, as --task says: "
+            "what holds for one task need not hold for another"
         )
+    if as_json:
+        each = [{"run": run, **j.as_dict(), "task": named, "judged_by": j.task} for named, run, j in told]
+        print(json.dumps(each, indent=2))
+        return
+    for named, run, judged in told:
+        by = "" if named == judged.task else f" (by the finished runs of {judged.task})"
+        print(f"{named}, run {run}{by}, depth {judged.depth:,} of {judged.horizon:,}: {judged.in_words()}")

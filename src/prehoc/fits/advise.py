@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import f as f_law
 
 from prehoc.errors import InputError
-from prehoc.fits.advice_words import lines
+from prehoc.fits.advice import Advice
+from prehoc.fits.advice_words import NOISE, beside
+from prehoc.fits.beside import below_chance
 from prehoc.fits.budget import Budget
 from prehoc.fits.fit import Fit
 from prehoc.fits.known import Known, known_task
@@ -20,67 +21,12 @@ from prehoc.fits.library import Nearest, nearest, prepared_features, read_librar
 from prehoc.risk import chances
 
 _SAME = 1e-9
-LEVEL = 0.05  # a risk is below Var R where chance would make it so more rarely than this
 
+_CANDIDATES = "candidates are taken as runs of this task: other models, data or settings are not"
 TASKS_OWN = (
     "these are averages over runs of the task: alpha, L_int and c* are the task's, and say nothing of how "
     "one run will end"
 )
-
-
-@dataclass(frozen=True)
-class Advice:
-    """Probe to `depth` steps, then decide; None where nothing can be said, and `cannot` says why.
-
-    `risk` [squared units of R] and `sd_left` its root are what stays open there, `share` of Var R.
-    Chances are averages over runs: `wrong_pick` of the better of two, `wrong_call` against `threshold`
-    (None without one); `short_of_best` is what the pick of `candidates` lacks to their best, in units of
-    R.  Each has _low and _high.  `saved_share` is of training all candidates to the horizon.
-    """
-
-    task: str
-    budget: Budget
-    candidates: int
-    price: float
-    depth: int | None
-    horizon: int
-    finish: bool
-    spent_steps: float
-    saved_steps: float
-    saved_share: float
-    risk: float
-    risk_low: float
-    risk_high: float
-    share: float
-    wrong_pick: float
-    wrong_pick_low: float
-    wrong_pick_high: float
-    threshold: float | None
-    wrong_call: float | None
-    wrong_call_low: float | None
-    wrong_call_high: float | None
-    short_of_best: float | None
-    regime: str
-    metric: str
-    proxy: str
-    information: str
-    runs: int
-    cannot: str
-    notes: tuple[str, ...]
-    nearest: dict[str, Any] | None = None
-
-    @property
-    def sd_left(self) -> float:
-        """Standard deviation of R that is left at `depth`, in units of R."""
-        return float(np.sqrt(self.risk))
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON: unknown numbers are null."""
-        told = asdict(self) | {"sd_left": self.sd_left, "in_words": str(self)}
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in told.items()}
-
-    def __str__(self) -> str:
-        return "\n".join(lines(self))
 
 
 def advise(
@@ -103,6 +49,7 @@ def advise(
     `source`: a Fit, the folder of `prehoc fit --out`, a workflow's results with `task`, or a Known.  None,
     or results where `task` is prepared and not fitted: the nearest fitted task of `metric` in `library`
     (default: the one that comes with prehoc) by the features `like` (library.nearest), and it says so.
+    Static information costs nothing: where it was measured, what it leaves is what no probing leaves.
     One run is probed to the task's c* at `price` (w = gamma lambda T / Var R), or as deep as the budget
     goes.  `candidates` k runs are all probed to one depth c and the best forecast is trained to T:
     k c + (T - c) steps; c is as deep as the budget goes, but no deeper than it still tells.
@@ -150,32 +97,39 @@ def _advice(known: Known, spend: Budget, candidates: int, price: float, threshol
 def c_star_of(known: Known, price: float) -> int:
     """The measured depth, or 0, with the least risk + w Var R c/T; ties go to the shallower.
 
-    A depth whose risk cannot be told from Var R counts as Var R.
+    At 0 it is what static information leaves, or Var R; a depth whose risk cannot be told from that
+    counts as that.
     """
     before = known.depth < known.horizon
     depth = np.concatenate([[0], known.depth[before]])
-    told = [level if tells(known, level) else known.var_r for level in known.level[before]]
-    risk = np.array([known.var_r, *told])
+    told = [known.at(int(d))[0] if gains(known, int(d)) else known.start.risk for d in depth[1:]]
+    risk = np.array([known.start.risk, *told])
     total = risk + price * known.var_r * depth / known.horizon
     return int(depth[int(np.argmin(total))])
 
 
 def tells(known: Known, risk: float) -> bool:
-    """Whether a risk is below Var R by more than chance: the F test of one slope, at the 5 % level.
+    """Whether a risk is below Var R by more than chance, as below_chance."""
+    return below_chance(known.var_r, risk, known.runs)
 
-    F = (Var R (n - 1) - L (n - 2))/L, as L = RSS/(n - 2) and Var R = TSS/(n - 1) of the same n runs.
+
+def gains(known: Known, depth: int) -> bool:
+    """Whether the risk at a depth is below what is known without probing by more than chance.
+
+    Below Var R: by the F test.  Below what static information leaves: where their intervals are apart,
+    which asks for more, as both are of the same runs.
     """
-    n = known.runs
-    if risk <= 0 or n < 3:
-        return n >= 3
-    gain = (known.var_r * (n - 1) - risk * (n - 2)) / risk
-    return bool(f_law.sf(max(gain, 0.0), 1, n - 2) < LEVEL)
+    risk, _, high = known.at(depth)
+    return tells(known, risk) if known.static is None else high < known.static.low
 
 
 def _one(known: Known, spend: Budget, price: float, threshold: float | None) -> Advice:
     best, first = c_star_of(known, price), int(known.depth[0])
     whole = int(min(spend.steps, known.horizon))
     if best and whole < first:
+        if known.static is not None:
+            note = f"the budget ends before the first measured depth, {first:,}"
+            return _made(known, spend, 1, price, threshold, 0, False, 0, [note])
         why = (
             f"the budget buys {spend.words(spend.steps)} of a run, and nothing was measured before depth "
             f"{first:,}"
@@ -184,7 +138,7 @@ def _one(known: Known, spend: Budget, price: float, threshold: float | None) -> 
     depth = min(best, whole)
     notes = []
     if not best:
-        notes.append(f"no probing pays at price {price:g}: train the run, or don't")
+        notes.append(_no_gain(known) or f"no probing pays at price {price:g}: train the run, or don't")
     elif whole < best:
         notes.append(
             f"the budget ends before c* = {best:,} at price {price:g}, which would leave less open"
@@ -199,6 +153,10 @@ def _many(known: Known, spend: Budget, k: int, price: float, threshold: float | 
         note = f"the budget trains all {k} to the end: no forecast is needed to pick one"
         return _made(known, spend, k, price, threshold, horizon, True, k * horizon, [note])
     deepest = int((steps - horizon) // (k - 1)) if steps >= horizon else 0
+    if deepest < first and known.static is not None:
+        enough = spend.words(k * first + horizon - first)
+        short = f"{k} candidates to the first measured depth, {first:,}, and one to the end take {enough}"
+        return _picked(known, spend, k, price, threshold, [short])
     if deepest < first:
         fit = int((steps - horizon) // first) + 1 if steps >= horizon else 0
         why = (
@@ -208,6 +166,9 @@ def _many(known: Known, spend: Budget, k: int, price: float, threshold: float | 
         why += f"; they are enough for {fit}" if fit >= 2 else "; they are not enough for two candidates"
         return _nothing(known, spend, k, price, threshold, why)
     reach = min(deepest, int(known.depth[-1]))
+    if known.static is not None and not gains(known, reach):
+        why = _no_gain(known) or f"to depth {reach:,}, as deep as the budget goes, the metric tells no more"
+        return _picked(known, spend, k, price, threshold, [why])
     open_there = known.at(reach)[0]
     flat = [int(d) for d in known.depth if d <= reach and known.at(int(d))[0] <= open_there * (1 + _SAME)]
     depth = min([*flat, reach])
@@ -215,17 +176,43 @@ def _many(known: Known, spend: Budget, k: int, price: float, threshold: float | 
     if depth < deepest:
         beyond = "nothing deeper was measured" if depth == known.depth[-1] else "deeper tells no more"
         notes.append(f"the budget would reach depth {deepest:,}; {beyond}")
-    if not tells(known, known.at(depth)[0]):
+    if not gains(known, depth):
         notes.append("as measured, probing tells nothing of which one is best: any pick may be as good")
-    notes.append("candidates are taken as runs of this task: other models, data or settings are not")
+    notes.append(_CANDIDATES)
     return _made(known, spend, k, price, threshold, depth, True, k * depth + horizon - depth, notes)
+
+
+def _picked(
+    known: Known, spend: Budget, k: int, price: float, threshold: float | None, notes: list[str]
+) -> Advice:
+    """Nothing is probed: the best of k by the static forecast, trained to the end where that is paid."""
+    pays = spend.steps >= known.horizon
+    if not pays:
+        notes = [
+            *notes,
+            f"the budget does not train one to the end: that takes {spend.words(known.horizon)}",
+        ]
+    spent = known.horizon if pays else 0
+    return _made(known, spend, k, price, threshold, 0, pays, spent, [*notes, _CANDIDATES])
+
+
+def _no_gain(known: Known) -> str:
+    """That no measured depth is clearly below what static information leaves; "" where one is."""
+    if known.static is None or any(gains(known, int(d)) for d in known.depth):
+        return ""
+    last = int(known.depth[known.depth < known.horizon][-1]) if known.depth[0] < known.horizon else 0
+    shares = [known.at(d)[0] / known.var_r for d in (last, 0)]
+    return (
+        f"the metric to depth {last:,} besides would leave {shares[0]:.1%} of Var R instead of "
+        f"{shares[1]:.1%}: no clear gain, as their intervals meet"
+    )
 
 
 def _made(
     known: Known, spend: Budget, k: int, price: float, threshold: float | None, depth: int, finish: bool,
     spent: float, notes: list[str],
 ) -> Advice:  # fmt: skip
-    whole = depth >= known.horizon
+    whole, by_start = depth >= known.horizon, depth == 0 and known.static is not None
     risk, low, high = (0.0, 0.0, 0.0) if whole and finish else known.at(depth)
     each = [min(r, known.var_r) for r in (risk, low, high)]
     pick = [chances.wrong_pick(r, known.var_r) for r in each]
@@ -240,8 +227,10 @@ def _made(
         wrong_pick=pick[0], wrong_pick_low=pick[1], wrong_pick_high=pick[2], threshold=threshold,
         wrong_call=call[0], wrong_call_low=call[1], wrong_call_high=call[2],
         short_of_best=chances.short_of_best(each[0], known.var_r, k) if k > 1 else None,
-        regime=known.regime, metric=known.metric, proxy=known.proxy, information=known.information,
-        runs=known.runs, cannot="", notes=tuple(notes + _limits(known, threshold)),
+        regime=known.regime, regime_of_verdict=known.verdict, metric=known.metric,
+        proxy="residual" if by_start else known.proxy,
+        information="static" if by_start else known.information,
+        runs=known.runs, cannot="", notes=tuple(notes + _limits(known, threshold, depth)),
     )  # fmt: skip
 
 
@@ -259,18 +248,18 @@ def _nothing(
     return replace(base, **unknown, depth=None, cannot=why)
 
 
-def _limits(known: Known, threshold: float | None) -> list[str]:
+def _limits(known: Known, threshold: float | None, depth: int) -> list[str]:
     """What the task's fit does not carry."""
     notes = []
     if known.regime == "noise_dominant":
-        notes.append("the task is Noise-Dominant: most of Var R stays open however deep one probes")
+        notes.append(NOISE[known.verdict not in ("", known.regime)])
     elif known.regime == "undecided":
         notes.append("the task's regime is undecided")
     if known.falls is False:
         notes.append("the measured risk does not fall with depth (K = 0)")
     elif known.identified is False:
         notes.append("alpha is not identified: only what was measured is used, no law")
-    notes += known.notes
+    notes += beside(known, depth)
     if known.odd_shape:
         notes.append("R is far from normal over runs: the chances and the shortfall are rough")
     if known.proxy == "fork":

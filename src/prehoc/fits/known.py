@@ -15,6 +15,7 @@ from scipy.stats import norm
 
 from prehoc import tables
 from prehoc.errors import InputError
+from prehoc.fits.beside import Forks, Level, driving_regime, forks_of, sees, static_of
 from prehoc.fits.fit import Fit
 from prehoc.fits.task import make_ready
 from prehoc.risk.decide import driving_curve
@@ -39,9 +40,11 @@ class Known:
     """The risk L(c) [D] of one task at measured `depth` [D], with its interval; squared units of R.
 
     It is what a person can have without forks, the residual, unless only forks were measured.  `level`
-    [D] is `risk` made not to rise with depth, and never above Var R.  `features` are static ones.
+    [D] is `risk` made not to rise with depth, and never above `start`.  `features` are static ones.
     `odd_shape`: R is far from normal over runs (None: not known), so that chances are rough.
     `falls` is False where the fitted law has K = 0, `identified` False where alpha is not; None: no law.
+    `static` is what static information leaves before any step (None: not known), which is L(0); `forks`
+    what forks leave.  `regime` is that of `proxy`, `verdict` that of the verdict's ("": not known).
     """
 
     task: str
@@ -62,32 +65,42 @@ class Known:
     falls: bool | None = None
     own: bool = True
     features: dict[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
     odd_shape: bool | None = None
+    static: Level | None = None
+    forks: Forks | None = None
+    verdict: str = ""
 
     @property
     def level(self) -> Array:
         """The measured risks, monotone in depth [D]."""
-        return self._monotone(self.risk)
+        return self._monotone(self.risk, self.start.risk)
 
-    def _monotone(self, value: Array) -> Array:
+    @property
+    def start(self) -> Level:
+        """L(0) with its interval: what static information leaves, or Var R."""
+        known = self.static
+        return Level(self.var_r, self.var_r, self.var_r) if known is None else known
+
+    def _monotone(self, value: Array, most: float) -> Array:
         steps = isotonic(np.asarray(value, float), np.ones(len(value)))
-        return np.asarray(np.minimum(steps, self.var_r))
+        return np.asarray(np.minimum(np.minimum(steps, most), self.var_r))
 
     def at(self, depth: float) -> tuple[float, float, float]:
         """(L(c), low, high) at a depth within the measured ones, linear in log c between them.
 
-        0 is no probing: Var R.  Raises InputError outside the measured depths.
+        0 is no probing: `start`.  Raises InputError outside the measured depths.
         """
+        start = self.start
         if depth == 0:
-            return self.var_r, self.var_r, self.var_r
+            return start.risk, start.low, start.high
         if not self.depth[0] <= depth <= self.depth[-1]:
             raise InputError(
                 f"task {self.task!r}: nothing was measured at depth {depth:g}, but from "
                 f"{self.depth[0]:,} to {self.depth[-1]:,}"
             )
         x = np.log(self.depth.astype(float))
-        made = [np.interp(np.log(depth), x, self._monotone(v)) for v in (self.risk, self.low, self.high)]
+        each = ((self.risk, start.risk), (self.low, start.low), (self.high, start.high))
+        made = [np.interp(np.log(depth), x, self._monotone(*one)) for one in each]
         return float(made[0]), float(min(made[1], made[0])), float(max(made[2], made[0]))
 
 
@@ -221,12 +234,14 @@ def _known(
     driver = said.get("driving_proxy") or {}
     wanted = driver["information"] if driver.get("proxy") == "residual" else "last"
     proxy, information, _ = driving_curve(variance, task, wanted, "residual")
+    others = variance[variance["task"] == task]
 
-    def of(frame: pd.DataFrame) -> pd.DataFrame:
+    def of(frame: pd.DataFrame, seen: str = information) -> pd.DataFrame:
         here = frame[(frame["task"] == task) & (frame["proxy"] == proxy)]
-        return here[here["information"] == information]
+        return here[here["information"] == seen]
 
-    rows = of(variance)
+    best = sees(others, information) if proxy == "residual" else information
+    rows = of(variance, best)
     rows = rows[(rows["depth"] > 0) & np.isfinite(rows["risk"])].sort_values("depth")
     if rows.empty:
         raise InputError(f"task {task!r}: its risk was measured at no depth; fit it with more runs")
@@ -234,7 +249,6 @@ def _known(
     law = law[law["model"] == "power"]
     places = of(regimes)
     places = places[places["reading"] == "bayes"]
-    others = variance[variance["task"] == task]
     horizon = said.get("horizon") or (law["horizon"].iloc[0] if len(law) else rows["depth"].max())
     outcome = said.get("outcome") or {}
     metric = str(rows["metric"].iloc[0])
@@ -253,27 +267,11 @@ def _known(
         regime=str(places["regime"].iloc[0]) if len(places) else "undecided",
         runs=int(rows["n"].max()),
         proxy=proxy,
-        information=information,
+        information=best,
         direction="lower" if lower else "higher",
         identified=bool(law["identified"].iloc[0]) if len(law) else None,
         falls=bool(law["K"].iloc[0] > 0) if len(law) and np.isfinite(law["K"].iloc[0]) else None,
-        notes=_beside(others, proxy),
+        static=static_of(others),
+        forks=forks_of(others) if proxy != "fork" else None,
+        verdict=driving_regime(regimes[regimes["task"] == task], driver),
     )
-
-
-def _beside(variance: pd.DataFrame, proxy: str) -> tuple[str, ...]:
-    """What static information leaves without probing, and what forks say the state knows."""
-    notes = []
-    static = variance[(variance["proxy"] == "residual") & (variance["information"] == "static")]
-    if len(static) and static["var_r"].iloc[0] > 0:
-        share = float(static["risk"].iloc[0] / static["var_r"].iloc[0])
-        notes.append(f"static information alone, before any step, leaves {share:.0%} of Var R")
-    forks = variance[(variance["proxy"] == "fork") & (variance["depth"] > 0)].sort_values("depth")
-    if proxy != "fork" and len(forks) and forks["var_r"].iloc[0] > 0:
-        middle = forks.iloc[len(forks) // 2]
-        share = float(middle["risk"] / middle["var_r"])
-        notes.append(
-            f"by forks a run's whole state, with what it drew, leaves {share:.0%} of Var R at depth "
-            f"{middle['depth']:,}; the metric does not show that"
-        )
-    return tuple(notes)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from prehoc import tables
 from prehoc.errors import InputError
+from prehoc.fits.beside import Level
 from prehoc.fits.known import FEATURES, Known, features_of, known_tasks
 from prehoc.fits.phrases import REGIMES
 
@@ -89,8 +90,10 @@ def _rows(one: Known) -> list[dict[str, Any]]:
         "n": one.runs, "own": one.own,
     }  # fmt: skip
     shared |= {name: one.features.get(name, math.nan) for name in FEATURES}
-    each = zip(one.depth, one.risk, one.low, one.high, strict=True)
+    each = list(zip(one.depth, one.risk, one.low, one.high, strict=True))
     order = list(tables.SCHEMAS["library"].columns)
+    if one.static is not None:  # depth 0: what is known without probing
+        each.insert(0, (0, one.static.risk, one.static.low, one.static.high))
     made = [shared | {"depth": d, "risk": r, "ci_low": a, "ci_high": b} for d, r, a, b in each]
     return [{column: row[column] for column in order} for row in made]
 
@@ -105,7 +108,13 @@ def read_library(path: str | Path | None = None) -> dict[str, Known]:
 
 def _known(task: str, rows: pd.DataFrame) -> Known:
     rows = rows.sort_values("depth")
+    start, rows = rows[rows["depth"] == 0], rows[rows["depth"] > 0]
+    if rows.empty:
+        raise InputError(f"library: task {task!r} has no depth above 0; make it anew with prehoc library")
     one = rows.iloc[0]
+    static = None
+    if len(start):
+        static = Level(*(float(start[c].iloc[0]) for c in ("risk", "ci_low", "ci_high")))
     return Known(
         task=task,
         depth=rows["depth"].to_numpy(np.int64),
@@ -122,6 +131,7 @@ def _known(task: str, rows: pd.DataFrame) -> Known:
         information=str(one["information"]),
         own=bool(one["own"]),
         features={f: float(one[f]) for f in FEATURES if np.isfinite(one[f])},
+        static=static,
     )
 
 

@@ -26,8 +26,9 @@ class Judged:
     """Where one run stands at `depth` of `horizon` steps.
 
     `answer`: stop, go on, or cannot tell (then `why`); `stop` whether to stop it now, which where nothing
-    can be told is what the task's own c* says.  `forecast` of R lies in [`low`, `high`] with probability
-    `confidence`; `risk` is its expected squared error.  nan and None where nothing is known yet.
+    can be told is what the task's own c* says.  A run with a metric that is not finite is to stop, and
+    `why` says so.  `forecast` of R lies in [`low`, `high`] with probability `confidence`; `risk` is its
+    expected squared error.  nan and None where nothing is known.
     """
 
     task: str
@@ -41,7 +42,7 @@ class Judged:
     low: float
     high: float
     risk: float
-    c_star: int
+    c_star: int | None
     price: float
     confidence: float
 
@@ -49,9 +50,12 @@ class Judged:
         """One line: the answer, why, and what is forecast."""
         price = f"at price {self.price:g}"
         if self.answer == STOP:
-            told = f"stop: what deeper probing would tell is worth less than its steps {price}"
+            less = f"what deeper probing would tell is worth less than its steps {price}"
+            told = f"stop: {self.why or less}"
         elif self.answer == GO_ON:
             told = f"go on to depth {self.next_depth}: {self.why or f'that is worth its steps {price}'}"
+        elif self.c_star is None:
+            told = f"it cannot tell, as {self.why}; so go on"
         else:
             way = "stop" if self.stop else "go on"
             told = f"it cannot tell, as {self.why}; the task's own c* {price} is {self.c_star:,}, so {way}"
@@ -107,6 +111,12 @@ class OnlineTask:
                 f"task {self.task!r}: no metric at a depth of the finished runs yet; there are {there}"
             )
         last = seen[-1]
+        lost = [d for d in seen if not np.isfinite(curve[d])]
+        if lost:
+            why = f"the run seems to have failed, as its metric at depth {lost[0]} is missing or not finite"
+            return self._said(STOP, last, why=why, stop=True)
+        if prior.constant:
+            return self._said(CANNOT_TELL, last, why=rule.CONSTANT)
         columns = np.array([d for d in steps if d in curve or d > last])
         at = int(np.searchsorted(columns, last))
         if len(columns) < prior.least_depths:
@@ -122,12 +132,12 @@ class OnlineTask:
             "forecast": float(stands.forecast[0, at]),
             "risk": float(stands.now[0, at]),
         }
-        if not np.isfinite(values[0, : at + 1]).all():
-            why = "its metric is missing or not finite: it seems to have failed"
-            return self._said(CANNOT_TELL, last, c_star, why=why, stop=False)
         index, seen_enough = int(stops.index[0]), at + 1 >= prior.least_depths
         cannot = stops.note[0] if stops.note[0] and not stops.note[0].startswith("no metric") else ""
         if cannot:
+            if not stops.told[0] and cannot.endswith(rule.UNLIKE):
+                # a regression on runs that it is unlike says nothing: what was known before any probing
+                numbers = {"forecast": float(prior.outcome.mean()), "risk": prior.var_r}
             return self._said(CANNOT_TELL, last, c_star, why=cannot, stop=index >= 0, **numbers)
         if index >= 0:
             return self._said(STOP, last, c_star, stop=True, **numbers)
@@ -151,7 +161,9 @@ class OnlineTask:
         risk: float = np.nan,
     ) -> Judged:
         half = float(norm.ppf(0.5 + self.confidence / 2)) * np.sqrt(risk)
-        own = self._c_star(self.prior.depth) if c_star is None else c_star
+        own = c_star
+        if own is None and not self.prior.constant:
+            own = self._c_star(self.prior.depth)
         return Judged(
             self.task, depth, self.horizon, answer, stop, why, next_depth, forecast,
             forecast - half, forecast + half, risk, own, self.price, self.confidence,
@@ -259,7 +271,8 @@ def _no_rule(one: Ready, least: int) -> str:
 def read_curves(path: str | Path, *, metric: str | None = None) -> dict[tuple[str, str], dict[int, float]]:
     """The curves of runs under way: (task, run) -> depth -> metric (nan: failed), of a runs table.
 
-    The columns task and seed may be left out where the file is one run.  Raises InputError as read_rows.
+    The columns task and seed may be left out where the file is one run; the task is "" where the file
+    has no such column.  Raises InputError as read_rows.
     """
     raw, default = load(path)
     names = [c.strip().lower() for c in raw.columns]
@@ -278,7 +291,7 @@ def read_curves(path: str | Path, *, metric: str | None = None) -> dict[tuple[st
     for (task, seed), part in val.groupby(["task", "seed"], sort=True):
         by = {str(v): k for k, v in rows.names.get(str(task), {}).items()}
         curve = dict(zip(part["depth"].astype(int), part["value"].astype(float), strict=True))
-        made[str(task), by.get(str(seed), str(seed))] = curve
+        made[str(task) if "task" in names else "", by.get(str(seed), str(seed))] = curve
     if not made:
         raise InputError(f"{path}: no metric on split val at a depth above 0; a run has to have begun")
     return made

@@ -32,6 +32,8 @@ Index = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 LEAST_DEPTHS = 4
+UNLIKE = "its path is unlike the finished runs'"
+CONSTANT = "R is the same in all finished runs: the price has no unit and a path that moves is unlike them"
 _FEWEST = 5  # finished runs that anything is fitted to
 
 
@@ -58,6 +60,11 @@ class Prior:
     def var_r(self) -> float:
         """Var R over the finished runs, squared units."""
         return float(self.outcome.var(ddof=1)) if len(self.outcome) > 1 else 0.0
+
+    @property
+    def constant(self) -> bool:
+        """Whether R is one number in all finished runs, of which there are two or more."""
+        return len(self.outcome) > 1 and float(np.ptp(self.outcome)) == 0.0
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,7 @@ def stop_depths(prior: Prior, depth: ArrayLike, metric: ArrayLike, *, rate: floa
         else:
             strange = alive & ~lost & (judged.chance[:, k] < prior.unlike)
             for i in np.flatnonzero(strange):
-                note[i] = f"by depth {steps[k]} its path is unlike the finished runs'"
+                note[i] = f"by depth {steps[k]} {UNLIKE}"
             lost |= strange
         stop = alive & np.where(lost, k >= fallback, judged.now[:, k] <= judged.later[:, k])
         index[stop] = k
@@ -204,6 +211,7 @@ def _own_c_star(prior: Prior, columns: Index, rate: float) -> tuple[int, str]:
         raise InputError(f"online: rate {rate} is no cost of a step; give gamma lambda, 0 or more")
     n, last = len(prior.outcome), len(columns) - 1
     few = f"{n} finished runs; {prior.least_runs} are needed" if n < prior.least_runs else ""
+    few = CONSTANT if prior.constant else few
     if n < _FEWEST:
         return last, few
     law = _law_of(prior, columns)
