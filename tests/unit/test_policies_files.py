@@ -74,10 +74,17 @@ def test_the_command_writes_every_policy_at_every_price(made, stage):
     table = tables.read("policies", made / "policies.csv")
     assert sorted(table["price"].unique()) == sorted({*stage["prices"], *stage["policies"]["sweep"]})
     assert table.groupby("price")["policy"].nunique().tolist() == [12] * table["price"].nunique()
-    assert set(table["regime"]) == {"dynamic_critical"}  # what one who sees the curve meets
+    assert set(table["regime"]) == {"noise_dominant"}  # of the curve that drives the verdict: the forks'
     assert (table["n"] == 60).all()
     pairs = tables.read("policies_against", made / "against.csv")
     assert len(pairs) == 5 * 5 * table["price"].nunique()
+
+
+def test_the_regime_is_that_of_the_curve_that_drives_the_verdict(tmp_path, stage):
+    for driver, regime in (("residual", "dynamic_critical"), ("auto", "noise_dominant")):
+        written(tmp_path, stage | {"driver": driver}, 30)
+        assert run(tmp_path).exit_code == 0
+        assert set(tables.read("policies", tmp_path / "policies.csv")["regime"]) == {regime}
 
 
 def test_the_same_config_gives_the_same_bytes(made):
@@ -138,7 +145,7 @@ def test_prices_that_a_task_lacks_are_not_pooled(made):
 @pytest.mark.parametrize("column", ["icml", "icml_half", "neurips"])
 def test_the_figure_is_saved_with_its_numbers(made, tmp_path, column):
     table = two(made)
-    table.loc[table["task"] == "other", "regime"] = "noise_dominant"
+    table.loc[table["task"] == "other", "regime"] = "dynamic_critical"
     paths = frontier.save(tmp_path, table, column=column, formats=["png", "pdf"])
     assert [p.name for p in paths] == ["frontier.png", "frontier.pdf", "frontier.csv"]
     assert all(p.stat().st_size > 1000 for p in paths)
