@@ -13,7 +13,7 @@ from prehoc.commands.app import app
 from prehoc.commands.policies import policies  # noqa: F401
 from prehoc.config import load, policies_config
 from prehoc.errors import InputError
-from prehoc.figures import frontier, style
+from prehoc.figures import frontier, frontier_tasks, style
 from prehoc.synthetic.frames import simulate_task
 
 ROOT = Path(__file__).parents[2]
@@ -156,7 +156,38 @@ def test_the_figure_is_saved_with_its_numbers(made, tmp_path, column):
     assert len(figure.axes) == 6
 
 
+@pytest.mark.parametrize("column", ["icml", "icml_half"])
+def test_each_task_has_a_panel_with_its_own_numbers(made, tmp_path, column):
+    table = two(made).assign(regime="static_sufficient")
+    paths = frontier_tasks.save(tmp_path, table, column=column, tasks=["other", "tiny_synthetic"])
+    assert [p.name for p in paths] == ["frontier_tasks.pdf", "frontier_tasks.png", "frontier_tasks.csv"]
+    frame = pd.read_csv(paths[-1])
+    assert list(dict.fromkeys(frame["task"])) == ["other", "tiny_synthetic"]
+    assert len(frame) == len(table)
+    at = table[(table["task"] == "other") & (table["policy"] == "deep") & (table["price"] == 0.2)].iloc[0]
+    row = frame[(frame["task"] == "other") & (frame["proxy"] == "deep") & (frame["note"] == 0.2)].iloc[0]
+    assert row["y"] == pytest.approx(at["risk"] / at["var_r"])
+    assert row["x"] == pytest.approx(at["steps_share"])
+    figure = frontier_tasks.draw(table, column=column)
+    assert [a.get_title() for a in figure.axes] == [
+        "tiny synthetic\nStatic-Sufficient", "other\nStatic-Sufficient",
+    ]  # fmt: skip
+    sizes = [t.get_fontsize() for t in figure.findobj(lambda a: hasattr(a, "get_fontsize")) if t.get_text()]
+    assert min(sizes) >= 6.0
+
+
+def test_the_command_draws_each_task(made, tmp_path):
+    stage = {"column": "icml", "format": ["png"], "groups": {"a": ["tiny_synthetic"]}}
+    (tmp_path / "figures.json").write_text(json.dumps(stage))
+    given = ["--config", str(tmp_path / "figures.json"), "--table", str(made / "policies.csv")]
+    for name in ("frontier", "frontier-tasks"):
+        done = CliRunner().invoke(app, [f"figure-{name}", *given, "--out", str(tmp_path)])
+        assert done.exit_code == 0, done.output
+        assert (tmp_path / f"{name.replace('-', '_')}.png").stat().st_size > 1000
+
+
 def test_nothing_to_draw_is_said(tmp_path):
+    assert frontier_tasks.save(tmp_path, tables.empty("policies"), formats=["png"])
     assert frontier.save(tmp_path, tables.empty("policies"), formats=["png"])
     with pytest.raises(InputError, match="format"):
         frontier.save(tmp_path, tables.empty("policies"), formats=["bmp"])

@@ -54,6 +54,7 @@ FIGURES = [
     "intrinsic",
     "complementarity",
     "frontier",
+    "frontier_tasks",
 ]
 
 

@@ -1,4 +1,4 @@
-"""The commands behind the table `policies` and the figure `frontier`."""
+"""The commands behind the table `policies` and the figures `frontier`, `frontier_tasks`."""
 
 from __future__ import annotations
 
@@ -91,3 +91,19 @@ def figure_frontier(
     look: dict[str, Any] = {"column": stage["column"], "formats": stage["format"]}
     tasks = [t for group in stage["groups"].values() for t in group]
     frontier.save(out, tables.read("policies", table), tasks=tasks, **look)
+
+
+@app.command("figure-frontier-tasks")
+def figure_frontier_tasks(
+    config: StageFile,
+    table: Annotated[Path, typer.Option(help="policies table")],
+    out: Annotated[Path, typer.Option(help="folder for the picture and its CSV")],
+) -> None:
+    """Draw risk against compute by policy, a panel a task: the picture and its CSV."""
+    from prehoc import tables
+    from prehoc.figures import frontier_tasks
+
+    stage = read_stage(config)
+    look: dict[str, Any] = {"column": stage["column"], "formats": stage["format"]}
+    tasks = [t for group in stage["groups"].values() for t in group]
+    frontier_tasks.save(out, tables.read("policies", table), tasks=tasks, **look)
