@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 RUN := . $(VENV)/bin/activate &&
 
 # What the README's gallery and docs/results.md show of `make figures`.
-SHOWN := fig2_decay fig3_phase frontier complementarity gap intrinsic sources c_star curves
+SHOWN := fig2_decay fig3_phase frontier frontier_tasks complementarity gap intrinsic sources c_star curves
 
 .PHONY: figures all tables report gallery test lint bench curves env schema clean
 

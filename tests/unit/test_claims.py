@@ -168,6 +168,9 @@ def test_e7_on_exact_instances_follows_coverage_controls_regret_and_the_bound():
     bad = made.of(TASKS, trials=trials(alpha=0.9, caught=False, regret=0.3), bound=bound([-7.0, 3.0]))
     expect(verdicts(bad), alpha_covered="contradicted", controls_caught="contradicted",
            closed_form_regret="contradicted", bound_holds="contradicted")  # fmt: skip
+    found = rows(bad)["bound_holds"]
+    assert (found["threshold"], found["value"]) == (0, 1)
+    assert rows(good)["bound_holds"]["threshold"] == 0
     one = made.of(TASKS, trials=trials(sets=1), bound=None)
     expect(verdicts(one), alpha_covered="undecided", controls_caught="undecided", bound_holds="undecided")
 

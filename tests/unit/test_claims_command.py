@@ -17,6 +17,7 @@ from prehoc.cli import app
 from prehoc.config import claims_config, resolve, stage_config
 from prehoc.config.loading import merge
 from prehoc.errors import InputError
+from prehoc.preflight import preflight
 from prehoc.risk.regimes import Thresholds
 from prehoc.tables.decisions import CLAIMS, SCOPES
 
@@ -84,7 +85,7 @@ def test_the_page_says_each_number_in_a_sentence_and_in_the_table():
         row("E1", "packaged", "slope:run_to_run", "contradicted", 0.2),
         row("E3", "packaged", "depth_ratio:bayes", "undecided", 2.1, 2.0),
         row("E6", "packaged", "c_star_beats:full", "supported", 1.4, 1.0),
-        row("E7", "synthetic", "bound_holds", "supported", 0.0),
+        row("E7", "synthetic", "bound_holds", "supported", 0.0, 0.0),
     )
     text = page.text(table)
     assert "mixed: 1 for, 1 against, 0 open" in text
@@ -96,6 +97,20 @@ def test_the_page_says_each_number_in_a_sentence_and_in_the_table():
     assert "| E7 | predictors below the exact risk | at most 0 | 0 (-0 to 0), 9 tasks: supported |" in text
     assert {line.count(" | ") for line in lines[:9]} == {3}
     assert {line.count("|") for line in lines[9:]} == {7}
+
+
+@pytest.mark.parametrize(
+    ("ends", "shown"),
+    [
+        ((0.5, 0.5), "50 %"),
+        ((np.nan, np.nan), "50 %"),
+        ((0.1, np.nan), "50 %"),
+        ((0.4, 0.5), "50 % (40 to 50 %)"),
+    ],
+)
+def test_a_lone_number_is_shown_without_interval(ends, shown):
+    one = claims(("E1", "packaged", "slope:bayes", 0.5, 0.5, *ends, "undecided", 9, ""))
+    assert f"| {shown}, 9 tasks: undecided |" in page.text(one)
 
 
 @pytest.mark.parametrize(
@@ -240,8 +255,28 @@ def test_the_stage_has_what_the_claims_depend_on_and_no_other_stage_does():
         ({"E9": {}}, "claims.E9"),
         ({"imported": [{"path": "a"}, {"path": "a"}]}, "claims"),
         ({"least_per_regime": 1}, "claims.least_per_regime"),
+        ({"E4": {"predictor": "rigde"}}, "claims.E4.predictor"),
+        ({"E6": {"policy": "cstar"}}, "claims.E6.policy.*'c_star'"),
+        ({"E6": {"fixed": ["deep", "sha"]}}, "claims.E6.fixed.1"),
     ],
 )
 def test_faults_in_the_block_are_named(change, named):
     with pytest.raises(InputError, match=named):
         resolve(merge(RAW, {"claims": change}))
+
+
+def test_imported_runs_that_are_not_there_stop_before_any_job(tmp_path):
+    def tried(path):
+        tasks = {n: {"enabled": n == "synthetic_static"} for n in RAW["tasks"]}
+        preflight(resolve(merge(RAW, {"tasks": tasks, "claims": {"imported": [{"path": str(path)}]}})))
+
+    with pytest.raises(
+        InputError, match=r"claims\.imported\.0\.path: no file .*none\.csv; .*prehoc import"
+    ):
+        tried(tmp_path / "none.csv")
+    with pytest.raises(InputError, match=r"claims\.imported\.0\.path: the folder .* no variance\.csv"):
+        tried(tmp_path)
+    for name in BASE:
+        (tmp_path / f"{name}.csv").touch()
+    tried(tmp_path)
+    tried(tmp_path / "variance.csv")

@@ -12,7 +12,7 @@ from prehoc import tables
 from prehoc.cli import app
 from prehoc.config import load, policies_config
 from prehoc.errors import InputError
-from prehoc.figures import frontier, style
+from prehoc.figures import frontier, frontier_tasks, style
 from prehoc.synthetic.frames import simulate_task
 
 ROOT = Path(__file__).parents[2]
@@ -73,10 +73,17 @@ def test_the_command_writes_every_policy_at_every_price(made, stage):
     table = tables.read("policies", made / "policies.csv")
     assert sorted(table["price"].unique()) == sorted({*stage["prices"], *stage["policies"]["sweep"]})
     assert table.groupby("price")["policy"].nunique().tolist() == [12] * table["price"].nunique()
-    assert set(table["regime"]) == {"dynamic_critical"}  # what one who sees the curve meets
+    assert set(table["regime"]) == {"noise_dominant"}  # of the curve that drives the verdict: the forks'
     assert (table["n"] == 60).all()
     pairs = tables.read("policies_against", made / "against.csv")
     assert len(pairs) == 5 * 5 * table["price"].nunique()
+
+
+def test_the_regime_is_that_of_the_curve_that_drives_the_verdict(tmp_path, stage):
+    for driver, regime in (("residual", "dynamic_critical"), ("auto", "noise_dominant")):
+        written(tmp_path, stage | {"driver": driver}, 30)
+        assert run(tmp_path).exit_code == 0
+        assert set(tables.read("policies", tmp_path / "policies.csv")["regime"]) == {regime}
 
 
 def test_the_same_config_gives_the_same_bytes(made):
@@ -137,7 +144,7 @@ def test_prices_that_a_task_lacks_are_not_pooled(made):
 @pytest.mark.parametrize("column", ["icml", "icml_half", "neurips"])
 def test_the_figure_is_saved_with_its_numbers(made, tmp_path, column):
     table = two(made)
-    table.loc[table["task"] == "other", "regime"] = "noise_dominant"
+    table.loc[table["task"] == "other", "regime"] = "dynamic_critical"
     paths = frontier.save(tmp_path, table, column=column, formats=["png", "pdf"])
     assert [p.name for p in paths] == ["frontier.png", "frontier.pdf", "frontier.csv"]
     assert all(p.stat().st_size > 1000 for p in paths)
@@ -148,7 +155,38 @@ def test_the_figure_is_saved_with_its_numbers(made, tmp_path, column):
     assert len(figure.axes) == 6
 
 
+@pytest.mark.parametrize("column", ["icml", "icml_half"])
+def test_each_task_has_a_panel_with_its_own_numbers(made, tmp_path, column):
+    table = two(made).assign(regime="static_sufficient")
+    paths = frontier_tasks.save(tmp_path, table, column=column, tasks=["other", "tiny_synthetic"])
+    assert [p.name for p in paths] == ["frontier_tasks.pdf", "frontier_tasks.png", "frontier_tasks.csv"]
+    frame = pd.read_csv(paths[-1])
+    assert list(dict.fromkeys(frame["task"])) == ["other", "tiny_synthetic"]
+    assert len(frame) == len(table)
+    at = table[(table["task"] == "other") & (table["policy"] == "deep") & (table["price"] == 0.2)].iloc[0]
+    row = frame[(frame["task"] == "other") & (frame["proxy"] == "deep") & (frame["note"] == 0.2)].iloc[0]
+    assert row["y"] == pytest.approx(at["risk"] / at["var_r"])
+    assert row["x"] == pytest.approx(at["steps_share"])
+    figure = frontier_tasks.draw(table, column=column)
+    assert [a.get_title() for a in figure.axes] == [
+        "tiny synthetic\nStatic-Sufficient", "other\nStatic-Sufficient",
+    ]  # fmt: skip
+    sizes = [t.get_fontsize() for t in figure.findobj(lambda a: hasattr(a, "get_fontsize")) if t.get_text()]
+    assert min(sizes) >= 6.0
+
+
+def test_the_command_draws_each_task(made, tmp_path):
+    stage = {"column": "icml", "format": ["png"], "groups": {"a": ["tiny_synthetic"]}}
+    (tmp_path / "figures.json").write_text(json.dumps(stage))
+    given = ["--config", str(tmp_path / "figures.json"), "--table", str(made / "policies.csv")]
+    for name in ("frontier", "frontier-tasks"):
+        done = CliRunner().invoke(app, [f"figure-{name}", *given, "--out", str(tmp_path)])
+        assert done.exit_code == 0, done.output
+        assert (tmp_path / f"{name.replace('-', '_')}.png").stat().st_size > 1000
+
+
 def test_nothing_to_draw_is_said(tmp_path):
+    assert frontier_tasks.save(tmp_path, tables.empty("policies"), formats=["png"])
     assert frontier.save(tmp_path, tables.empty("policies"), formats=["png"])
     with pytest.raises(InputError, match="format"):
         frontier.save(tmp_path, tables.empty("policies"), formats=["bmp"])

@@ -178,6 +178,7 @@ def test_figures_have_their_csv(results):
         "sources",
         "complementarity",
         "frontier",
+        "frontier_tasks",
     )
     for name in (*drawn, "gap"):
         for ending, magic in (("png", b"\x89PNG"), ("pdf", b"%PDF")):

@@ -17,7 +17,7 @@ ANALYSED = {
     ("figures", f)
     for f in (
         *("fig2_decay", "fig3_phase", "c_star", "curves", "intrinsic"),
-        *("complementarity", "frontier", "gap"),
+        *("complementarity", "frontier", "frontier_tasks", "gap"),
     )
 }
 ACROSS = {"complementarity", "mismatch", "transfer"}  # rules over all tasks' forecasts, by regime
@@ -145,7 +145,8 @@ def test_another_policy_runs_policies_and_their_figure(finished):
     jobs = finished.plan("all", *CI, "--config", "policies={eta: 3}")
     assert tasks_of(jobs, "policies") == TASKS
     assert jobs - {j for j in jobs if j[0] == "policies"} == {
-        ("gather", "policies"), ("gather", "policies_against"), ("figures", "frontier"), CLAIMS, PROVENANCE,
+        ("gather", "policies"), ("gather", "policies_against"), ("figures", "frontier"),
+        ("figures", "frontier_tasks"), CLAIMS, PROVENANCE,
     }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from prehoc.config import (
 )
 from prehoc.config.hub import all_wanted, wanted
 from prehoc.errors import InputError, disk_full
-from prehoc.preflight import preflight
+from prehoc.preflight import FITTED, preflight
 from prehoc.synthetic.instances import INSTANCES
 
 TABLES = [
@@ -54,6 +54,7 @@ FIGURES = [
     "intrinsic",
     "complementarity",
     "frontier",
+    "frontier_tasks",
 ]
 
 
@@ -381,11 +382,7 @@ def imported_files():
     return [
         local(str(file))
         for path in paths
-        for file in (
-            [path / f"{n}.csv" for n in ("variance", "envelope", "c_star", "regimes")]
-            if path.is_dir()
-            else [path]
-        )
+        for file in ([path / f"{n}.csv" for n in FITTED] if path.is_dir() else [path])
     ]
 
 

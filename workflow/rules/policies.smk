@@ -76,3 +76,25 @@ rule fig_frontier:
     shell:
         "prehoc --log {log} figure-frontier --config {input.config} --table {input.table}"
         " --out $(dirname {output.csv})"
+
+
+rule fig_frontier_tasks:
+    input:
+        config=FIGURES_FILE,
+        table="results/tables/policies.csv",
+    output:
+        **picture("frontier_tasks", "Figures"),
+    log:
+        "results/logs/figures/frontier_tasks.log",
+    benchmark:
+        "results/benchmarks/figures/frontier_tasks.tsv"
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        source=source_digest("figures"),
+    message:
+        "draw risk against compute by policy, a panel a task"
+    shell:
+        "prehoc --log {log} figure-frontier-tasks --config {input.config} --table {input.table}"
+        " --out $(dirname {output.csv})"

@@ -104,10 +104,8 @@ def _clause(row: pd.Series) -> str:
 
 
 def _wanted(name: str, level: float) -> str:
-    """A threshold in the form of its values; a count of at most a half is none."""
-    return (
-        "0" if name in COUNTS and level < 1 else f"{level:g}" if name in COUNTS + RATIOS else _share(level)
-    )
+    """A threshold in the form of its values."""
+    return f"{level:g}" if name in COUNTS + RATIOS else _share(level)
 
 
 def _cell(claims: pd.DataFrame, claim: str, scope: str, criterion: str) -> str:
@@ -127,7 +125,7 @@ def _value(row: pd.Series) -> str:
     name = str(row["criterion"]).partition(":")[0]
     form = _count if name in COUNTS else _ratio if name in RATIOS else _share
     value, low, high = (form(float(row[c])) for c in ("value", "low", "high"))
-    if math.isnan(row["low"]) or (low == high == value):
+    if math.isnan(row["low"]) or math.isnan(row["high"]) or low == high == value:
         return value
     return f"{value} ({low.removesuffix(' %')} to {high})"
 

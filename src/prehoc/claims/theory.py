@@ -13,7 +13,7 @@ from prehoc.claims.decay import holds
 from prehoc.claims.evidence import Evidence, Judge, cell, named
 from prehoc.claims.intervals import mean, share
 
-_NONE = 0.5  # violations: none is on the good side of it, one on the bad
+_NONE = 0.0  # violations that are tolerated
 
 
 def judged(

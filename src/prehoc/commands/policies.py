@@ -1,4 +1,4 @@
-"""The commands behind the table `policies` and the figure `frontier`."""
+"""The commands behind the table `policies` and the figures `frontier`, `frontier_tasks`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def policies(
         prices=sorted(prices),
         settings=stage["policies"],
         seed=stage["seed"],
-        regime=_regime(regimes),
+        regime=_regime(regimes, trial.task, stage["driver"]),
         shift=0.5 if stage["half_shift"] else 0.0,
         confidence=stage["confidence"],
         online_options=stage["online"],
@@ -67,19 +67,14 @@ def _write(made: pd.DataFrame, pairs: pd.DataFrame, out: Path, against: Path | N
         tables.write("policies_against", pairs, against)
 
 
-def _regime(path: Path | None) -> str:
-    """The regime to one who sees the curve: reading bayes by the residual, else by forks."""
+def _regime(path: Path | None, task: str, driver: str) -> str:
+    """The task's regime by the curve that drives its verdict; undecided without a table, or a row in it."""
     from prehoc import tables
+    from prehoc.predictors.pooled import regime_of
 
     if path is None:
         return "undecided"
-    rows = tables.read("regimes", path)
-    rows = rows[rows["reading"] == "bayes"]
-    for proxy in ("residual", "fork"):
-        found = rows.loc[rows["proxy"] == proxy, "regime"]
-        if len(found):
-            return str(found.iloc[0])
-    return "undecided"
+    return regime_of(tables.read("regimes", path), {task: driver}).get(task, "undecided")
 
 
 @app.command("figure-frontier")
@@ -96,3 +91,19 @@ def figure_frontier(
     look: dict[str, Any] = {"column": stage["column"], "formats": stage["format"]}
     tasks = [t for group in stage["groups"].values() for t in group]
     frontier.save(out, tables.read("policies", table), tasks=tasks, **look)
+
+
+@app.command("figure-frontier-tasks")
+def figure_frontier_tasks(
+    config: StageFile,
+    table: Annotated[Path, typer.Option(help="policies table")],
+    out: Annotated[Path, typer.Option(help="folder for the picture and its CSV")],
+) -> None:
+    """Draw risk against compute by policy, a panel a task: the picture and its CSV."""
+    from prehoc import tables
+    from prehoc.figures import frontier_tasks
+
+    stage = read_stage(config)
+    look: dict[str, Any] = {"column": stage["column"], "formats": stage["format"]}
+    tasks = [t for group in stage["groups"].values() for t in group]
+    frontier_tasks.save(out, tables.read("policies", table), tasks=tasks, **look)

@@ -10,6 +10,10 @@ from prehoc.config.blocks import Block, Count, Positive
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Learner = Literal["linear", "ridge", "boosting", "extrapolation"]
+Predictor = Literal["mean", "linear", "ridge", "boosting", "extrapolation", "best"]
+# Table policies_against has these against those (predictors/policies.py).
+Calibrated = Literal["median_stop", "extrapolation_stop", "c_star", "c_star_guarded", "online"]
+Fixed = Literal["no_probing", "shallow", "deep", "full", "oracle"]
 Ratio = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 
 
@@ -58,7 +62,7 @@ class Depth(Block):
 class Mismatch(Block):
     """E4: shallow probing fails by its depth."""
 
-    predictor: str = Field(description="of table mismatch: the same at both depths")
+    predictor: Predictor = Field(description="of table mismatch: the same at both depths")
     shallow: Share = Field(description="shallow depth as a share of T, for the risk curve itself")
     ratio: Ratio = Field(description="risk at the shallow depth over that at c*")
 
@@ -75,8 +79,8 @@ class Complement(Block):
 class Efficiency(Block):
     """E6: probing at c* beats probing at one fixed depth."""
 
-    policy: str = Field(description="of table policies: the one that probes to c*")
-    fixed: Annotated[list[str], Field(min_length=1)] = Field(description="policies of one fixed depth")
+    policy: Calibrated = Field(description="of table policies: the one that probes to c*")
+    fixed: Annotated[list[Fixed], Field(min_length=1)] = Field(description="policies of one fixed depth")
     ratio: Ratio = Field(description="total risk of the fixed depth over that of c*")
 
 

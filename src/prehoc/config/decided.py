@@ -59,6 +59,7 @@ def policies_config(config: Config, task: str) -> dict[str, Any]:
         "task": task,
         "seed": config.seed,
         **{k: block[k] for k in ("horizon", "outcome", "kind", "half_shift")},
+        "driver": driver_of(block),
         "confidence": config.risk.confidence,
         **{k: getattr(config.decide, k) for k in ("prices", "gamma", "cost_per_step")},
         "policies": config.policies.model_dump(mode="json"),

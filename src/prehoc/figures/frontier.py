@@ -40,6 +40,7 @@ MARKS = {  # the others: label, marker, colour, filled
     "asha": ("ASHA", "D", style.PALETTE[3], False),
     "extrapolation_stop": ("curve extrapolation", "v", style.PALETTE[4], True),
 }
+ENTRIES = len(LINES) + len(MARKS)  # of the legend
 LINEAR = 0.02  # share of T below which the axis is linear, so that zero has a place
 
 
@@ -79,7 +80,8 @@ def collect(table: pd.DataFrame, *, tasks: Sequence[str] | None = None) -> pd.Da
     return pd.concat([alone, style.drawn(pooled)], ignore_index=True) if pooled else alone
 
 
-def _panel(axis: Axes, part: pd.DataFrame, ticks: Sequence[float]) -> None:
+def panel(axis: Axes, part: pd.DataFrame, ticks: Sequence[float]) -> None:
+    """Draw the policies of `part` (rows of `collect`, of one measure): steps in shares of T against it."""
     axis.set_xscale("symlog", linthresh=LINEAR, linscale=0.4)
     axis.set_xlim(-0.003, 1.25)
     axis.xaxis.set_major_locator(FixedLocator(ticks))
@@ -97,7 +99,8 @@ def _panel(axis: Axes, part: pd.DataFrame, ticks: Sequence[float]) -> None:
                   markersize=4.2, markeredgewidth=0.8, zorder=5, clip_on=False)  # fmt: skip
 
 
-def _legend(made: Figure, columns: int) -> None:
+def legend(made: Figure, columns: int) -> None:
+    """Put a key of all policies below the panels, in so many columns."""
     handles = [
         Line2D([], [], linestyle="none", marker=marker, color=colour, markersize=4.2, markeredgewidth=0.8,
                markerfacecolor=colour if filled else "white", label=text)
@@ -117,7 +120,7 @@ def _render(frame: pd.DataFrame, column: str) -> Figure:
             return layout.nothing(wide, "No task has policies that were judged.")
         narrow = wide < 5
         columns = 6 if wide > 6 else 4 if wide > 5 else 2
-        foot = 0.42 + 0.13 * int(np.ceil((len(MARKS) + len(LINES)) / columns))
+        foot = 0.42 + 0.13 * int(np.ceil(ENTRIES / columns))
         high, head, gap, left, inner = 1.15, 0.34 if narrow else 0.22, 0.16, 0.6, 0.36
         tall = head + 3 * high + 2 * gap + foot
         made = style.figure(wide, tall)
@@ -129,7 +132,7 @@ def _render(frame: pd.DataFrame, column: str) -> Figure:
                 x, y = left + j * (each + inner), tall - head - high - i * (high + gap)
                 axis = made.add_axes((x / wide, y / tall, each / wide, high / tall))
                 part = pooled[(pooled["information"] == regime) & (pooled["panel"] == measure)]
-                _panel(axis, part, (0, 0.1, 1) if narrow else (0, 0.03, 0.1, 0.3, 1))
+                panel(axis, part, (0, 0.1, 1) if narrow else (0, 0.03, 0.1, 0.3, 1))
                 axis.set_ylim(bottom=0)
                 if i == 0:
                     many = f"{number} task{'s' if number > 1 else ''}"
@@ -141,7 +144,7 @@ def _render(frame: pd.DataFrame, column: str) -> Figure:
                 axis.tick_params(labelbottom=i == len(MEASURES) - 1)
                 if i == len(MEASURES) - 1:
                     axis.set_xlabel("steps, share of $T$" if narrow else "steps a run, share of $T$")
-        _legend(made, columns)
+        legend(made, columns)
         return made
 
 

@@ -82,6 +82,15 @@ def lowest(axes: dict[str, Axes]) -> list[Axes]:
     return list({round(axis.get_position().x0, 6): axis for axis in axes.values()}.values())
 
 
+def leftmost(axes: dict[str, Axes]) -> list[Axes]:
+    """The panels of a grid with none to their left: the first of each row."""
+    return [a for a in axes.values() if a.get_position().x0 < _left(axes) + 1e-6]
+
+
+def _left(axes: dict[str, Axes]) -> float:
+    return min(float(axis.get_position().x0) for axis in axes.values())
+
+
 def nothing(wide: float, text: str) -> Figure:
     """A figure that says that there is nothing to draw, and why."""
     made = style.figure(wide, 1.0)

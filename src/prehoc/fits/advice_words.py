@@ -71,8 +71,10 @@ _SEES = {
 
 
 def _chance(a: Any, name: str) -> str:
-    low, high = getattr(a, f"{name}_low"), getattr(a, f"{name}_high")
-    return f"{getattr(a, name):.0%} ({low:.0%} to {high:.0%})"
+    """A chance with its interval; alone where that is not known, or is no wider than the shown digits."""
+    ends = getattr(a, f"{name}_low"), getattr(a, f"{name}_high")
+    value, low, high = (f"{x:.0%}" for x in (getattr(a, name), *ends))
+    return value if not np.isfinite(ends).all() or low == high == value else f"{value} ({low} to {high})"
 
 
 def _noted(a: Any) -> list[str]:
