@@ -19,8 +19,9 @@ from prehoc import tables
 from prehoc.cli import app
 from prehoc.errors import InputError
 from prehoc.fits.advise import advise, c_star_of, tells
+from prehoc.fits.beside import Forks, Level, forks_of, sees, static_of
 from prehoc.fits.known import Known, known_task, odd_shape
-from prehoc.fits.library import SHIPPED, nearest, read_library
+from prehoc.fits.library import SHIPPED, _rows, nearest, read_library
 from prehoc.risk import chances
 
 
@@ -174,6 +175,89 @@ def test_it_promises_nothing_beyond_what_was_measured():
     assert tells(task(runs=400), 0.95)
 
 
+def test_static_information_is_what_no_probing_leaves():
+    known = task()
+    # as good as all depths: the verdict's Static-Sufficient
+    sure = task(static=Level(0.14, 0.12, 0.16))
+    assert sure.at(0) == (0.14, 0.12, 0.16)
+    assert sure.at(16)[0] == pytest.approx(0.14)  # never above what static information leaves
+    told = advise(sure, 1000, price=0.2, threshold=10.5)
+    assert (told.depth, told.spent_steps, told.information) == (0, 0.0, "static")
+    assert told.risk == pytest.approx(0.14)
+    assert told.wrong_call == pytest.approx(chances.wrong_call(0.14, 1.0, 10.0, 10.5))
+    assert "do not probe; go by what is known at the start" in str(told)
+    assert "no clear gain" in str(told)
+    assert "14% of Var R, to a predictor that sees static information alone" in str(told)
+    picked = advise(sure, 20 * 30 + 226, candidates=20)
+    assert (picked.depth, picked.finish, picked.spent_steps) == (0, True, 256.0)
+    assert picked.short_of_best == pytest.approx(chances.short_of_best(0.14, 1.0, 20))
+    assert "pick the best of 20 by the static forecast, and train one to the end" in str(picked)
+
+    # a little helps, and depth helps clearly more: c* by the same rule, from L(0) = .6
+    some = task(static=Level(0.6, 0.55, 0.65))
+    at = np.array([0, *DEPTHS])
+    level = np.array([0.6, *np.minimum(known.level, 0.6)])
+    level[1:] = np.where(np.minimum(known.high, 0.65) < 0.55, level[1:], 0.6)
+    for price in (0.05, 0.2, 1.0, 20.0):
+        assert c_star_of(some, price) == at[np.argmin(level + price * at / 256)]
+    assert c_star_of(some, 20.0) == 0
+    assert advise(some, 20 * 30 + 226, candidates=20).depth == 30
+    assert "static information alone, before any step, leaves 60%" in str(advise(some, 1000))
+
+    # budgets under the first measured depth, and under one whole run
+    deep = task(depth=np.array(DEPTHS) * 4, horizon=1024, static=Level(0.6, 0.55, 0.65))
+    tiny = advise(deep, 3)
+    assert (tiny.depth, tiny.risk) == (0, 0.6)
+    assert "the budget ends before the first measured depth, 4" in str(tiny)
+    assert advise(deep, 0.5).depth == 0
+    some_left = advise(deep, 1024, candidates=3)
+    assert (some_left.depth, some_left.finish, some_left.spent_steps) == (0, True, 1024.0)
+    none = advise(deep, 100, candidates=3)
+    assert (none.depth, none.finish, none.spent_steps) == (0, False, 0.0)
+    assert "the budget does not train one to the end" in str(none)
+    json.dumps(none.as_dict(), allow_nan=False)
+
+
+def test_what_a_table_says_of_static_information_and_forks():
+    rows = [("residual", "last", c, 0.3) for c in (1, 4, 16)]
+    rows += [("residual", "static+prefix", c, 0.15) for c in (1, 4, 16)]
+    rows += [("residual", "static", 0, 0.2)] + [("fork", "state", c, 0.1 / c) for c in (1, 4, 16)]
+    made = pd.DataFrame(rows, columns=["proxy", "information", "depth", "risk"])
+    made = made.assign(ci_low=0.9 * made["risk"], ci_high=1.1 * made["risk"], var_r=1.0, n=100)
+    assert static_of(made) == Level(0.2, pytest.approx(0.18), pytest.approx(0.22))
+    assert static_of(made.assign(n=4, risk=0.95)) is None  # chance
+    assert static_of(made[made["information"] != "static"]) is None
+    assert sees(made, "last") == "static+prefix"
+    assert sees(made[(made["depth"] != 4) | (made["information"] == "last")], "last") == "last"
+    forks = forks_of(made)
+    assert forks.middle == 4
+    assert forks.at(8).risk == pytest.approx((0.1 / 4 + 0.1 / 16) / 2)
+    assert forks.at(32) is None
+
+
+def test_forks_are_named_at_the_same_depth_and_where_they_leave_clearly_less():
+    depth = np.array([1.0, 16.0, 128.0])
+    none = Forks(depth, np.full(3, 0.3), np.full(3, 0.2), np.full(3, 0.4))
+    assert "by forks" not in str(advise(task(forks=none), 1000))
+    less = Forks(
+        depth, np.array([0.5, 0.1, 0.01]), np.array([0.4, 0.09, 0.005]), np.array([0.6, 0.11, 0.02])
+    )
+    told = str(advise(task(forks=less), 1000))
+    share = np.interp(np.log(64), np.log(depth), less.risk)
+    assert f"leaves {share:.0%} of Var R at depth 64, where what is seen leaves" in told
+    # the same risk at another depth is no difference
+    known = task()
+    same = Forks(known.depth[:4].astype(float), known.risk[:4], known.low[:4], known.high[:4])
+    assert "by forks" not in str(advise(task(forks=same), 1000))
+
+
+def test_the_regime_is_the_verdicts_or_it_says_whose():
+    assert "Dynamic-Critical)" in str(advise(task(verdict="dynamic_critical"), 1000))
+    told = str(advise(task(regime="noise_dominant", verdict="dynamic_critical"), 1000))
+    assert "Noise-Dominant to who sees the curve)" in told
+    assert "the verdict says Dynamic-Critical, by forks" in told
+
+
 def test_an_outcome_far_from_normal_is_said():
     rng = np.random.default_rng(4)
     normal = [odd_shape(rng.standard_normal(64)) for _ in range(200)]
@@ -249,6 +333,12 @@ def test_the_library_and_the_nearest_task(tmp_path):
     direct = known_task(results, "small")
     np.testing.assert_allclose(known["small"].risk, direct.risk, rtol=1e-8)
     assert direct.mean_r == pytest.approx(runs(n=60, seed=1).drop_duplicates("seed")["final"].mean())
+
+    start = replace(direct, static=Level(0.2, 0.1, 0.3), task="start")
+    tables.write("library", pd.DataFrame(_rows(start)), tmp_path / "start.csv")
+    again = read_library(tmp_path / "start.csv")["start"]
+    assert again.static == Level(0.2, 0.1, 0.3)
+    np.testing.assert_array_equal(again.depth, direct.depth)
 
     near = nearest(known, {"train": 200.0, "classes": 2.0}, "metric")
     assert near.known.task == "small"

@@ -26,7 +26,9 @@ def lines(a: Any) -> list[str]:
     static = a.information == "static"
     if a.depth == 0 and static and many != "a run":
         train = f"and train one to the end, {a.horizon:,}" if a.finish else "and train none yet"
-        lines.append(f"{head}: do not probe; pick the best of {many} by the static forecast, {train}.")
+        lines.append(
+            f"{head}: do not probe; pick the best of {a.candidates} by the static forecast, {train}."
+        )
     elif a.depth == 0 and static:
         lines.append(f"{head}: do not probe; go by what is known at the start.")
     elif a.depth == 0:

@@ -167,7 +167,7 @@ def _many(known: Known, spend: Budget, k: int, price: float, threshold: float | 
         return _nothing(known, spend, k, price, threshold, why)
     reach = min(deepest, int(known.depth[-1]))
     if known.static is not None and not gains(known, reach):
-        why = _no_gain(known) or f"to depth {reach:,}, as deep as the budget goes, the metric tells no more"
+        why = _no_gain(known) or f"to depth {reach:,}, as deep as the budget goes, there is no clear gain"
         return _picked(known, spend, k, price, threshold, [why])
     open_there = known.at(reach)[0]
     flat = [int(d) for d in known.depth if d <= reach and known.at(int(d))[0] <= open_there * (1 + _SAME)]
