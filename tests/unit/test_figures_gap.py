@@ -48,6 +48,30 @@ def test_panels_stand_for_tasks_with_one_scale(column: str) -> None:
     assert len({(axis.get_xlim(), axis.get_ylim()) for axis in made.axes}) == 1
 
 
+@pytest.mark.parametrize("column", ["icml", "icml_half", "neurips"])
+def test_the_lowest_panel_of_each_column_has_depths_below_it(column: str) -> None:
+    made = fig_gap.draw(pd.concat([table(name) for name in "abcdefg"]), column=column)
+    lowest = {round(axis.get_position().x0, 4): axis for axis in made.axes}
+    for axis in made.axes:
+        shown = [t for t in axis.get_xticklabels() if t.get_text() and t.get_visible()]
+        assert bool(shown) == (axis in lowest.values()), axis.get_title()
+
+
+def test_an_interval_that_leaves_the_axis_has_a_mark_on_its_edge() -> None:
+    frame = table("a")
+    wide = frame["features"].eq("best") & frame["depth"].eq(8)
+    frame.loc[wide, "ci_high"] = 0.4  # four times Var R, of which the axis shows 1.5
+    marks = {m.get_color(): m for m in fig_gap.draw(frame).axes[0].get_lines() if m.get_gid() == "over"}
+    at = {
+        colour: (list(m.get_xdata()), list(m.get_ydata()))
+        for colour, m in marks.items()
+        if len(m.get_xdata())
+    }
+    assert at == {fig_gap._LOOK["best"][1]: ([8.0], [1.5])}
+    none = [m for m in fig_gap.draw(table("a")).axes[0].get_lines() if m.get_gid() == "over"]
+    assert not any(len(m.get_xdata()) for m in none)
+
+
 def test_no_rows_make_a_figure_that_says_so(tmp_path: Path) -> None:
     paths = fig_gap.save(tmp_path, tables.empty("gap"), formats=("png",))
     assert {p.name for p in paths} == {"gap.png", "gap.csv"}

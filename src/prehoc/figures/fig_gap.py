@@ -11,10 +11,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
 
 from prehoc.figures import layout, style
 
 NAME = "gap"
+_TOP = 1.5  # share of Var R above which the axis does not reach
 # Drawn features and predictors: a row of the first that is there.  Colour, marker, label.
 _LOOK = {
     "metric": ([("metric", "ols")], style.PALETTE[2], "D", "metric"),
@@ -61,16 +63,22 @@ def _halfway(rows: list[dict[str, Any]], task: str) -> list[dict[str, Any]]:
     ]
 
 
-def _panel(axis: Axes, part: pd.DataFrame) -> None:
+def _panel(axis: Axes, part: pd.DataFrame, top: float) -> None:
+    """A task's curves; a triangle on the edge says that an interval, or a point, goes on above `top`."""
     half = part[part["kind"] == "halfway"]
     axis.plot(half["x"], half["y"], color=style.GREY, linestyle=(0, (2, 1.5)), linewidth=0.7, zorder=1.5)
-    for kind, (_, colour, marker, _) in _LOOK.items():
+    for place, (kind, (_, colour, marker, _)) in enumerate(_LOOK.items()):
         rows = part[part["kind"] == kind]
         if rows.empty:
             continue
         bars = np.stack([rows["y"] - rows["low"], rows["high"] - rows["y"]]).clip(0)
         axis.errorbar(rows["x"], rows["y"], yerr=np.nan_to_num(bars), color=colour, marker=marker,
                       elinewidth=0.7, markeredgecolor="white", markeredgewidth=0.3, zorder=2.5)  # fmt: skip
+        over = rows[rows[["y", "high"]].max(axis=1) > top]
+        aside = (place - (len(_LOOK) - 1) / 2) * 2.6 / 72  # inches: those of other kinds stand beside it
+        shift = ScaledTranslation(aside, 0.02, axis.figure.dpi_scale_trans)
+        axis.plot(over["x"], np.full(len(over), top), "^", color=colour, markersize=2.6, markeredgewidth=0,
+                  transform=axis.transData + shift, clip_on=False, zorder=4, gid="over")  # fmt: skip
 
 
 def _render(frame: pd.DataFrame, column: str) -> Figure:
@@ -81,14 +89,14 @@ def _render(frame: pd.DataFrame, column: str) -> Figure:
         foot = 0.55 if wide > 5 else 0.7
         made, axes = layout.panels(wide, tasks, high=1.15, foot=foot)
         tops = frame[["y", "high"]].max(axis=1)
-        top = max(1.1, min(float(np.nanmax(tops)) * 1.05, 1.5))
+        top = max(1.1, min(float(np.nanmax(tops)) * 1.05, _TOP))
         low = max(float(frame["x"].min()), 1.0)
         high = max(float(frame["x"].max()), 2 * low)
         for place, (task, axis) in enumerate(axes.items()):
-            _panel(axis, frame[frame["task"] == task])
-            axis.set_ylim(0, top)
             axis.set_xscale("log")
             axis.set_xlim(low / 1.4, high * 1.4)
+            _panel(axis, frame[frame["task"] == task], top)
+            axis.set_ylim(0, top)
             layout.log_axis(axis.xaxis, low, high)
             first = abs(axis.get_position().x0 - next(iter(axes.values())).get_position().x0) < 1e-6
             axis.tick_params(labelleft=first)
@@ -96,6 +104,7 @@ def _render(frame: pd.DataFrame, column: str) -> Figure:
                 axis.set_ylabel(r"share of $\mathrm{Var}\,R$ left")
             axis.set_gid(f"panel {place}")
         for axis in layout.lowest(axes):
+            axis.tick_params(labelbottom=True)
             axis.set_xlabel("depth (steps)")
         drawn = set(frame["kind"])
         handles = [
@@ -114,7 +123,10 @@ def _render(frame: pd.DataFrame, column: str) -> Figure:
         if "halfway" in drawn:
             handles.append(Line2D([], [], color=style.GREY, linestyle=(0, (2, 1.5)), linewidth=0.7,
                                   label="half of the gap"))  # fmt: skip
-        made.legend(handles=handles, loc="lower center", ncols=5 if wide > 5 else 3, fontsize=style.SMALL,
+        if float(np.nanmax(tops)) > top:
+            handles.append(Line2D([], [], linestyle="none", marker="^", color=style.INK, markersize=2.6,
+                                  markeredgewidth=0, label="goes on above"))  # fmt: skip
+        made.legend(handles=handles, loc="lower center", ncols=6 if wide > 5 else 3, fontsize=style.SMALL,
                     borderaxespad=0.2)  # fmt: skip
         return made
 
