@@ -65,7 +65,7 @@ def test_benchmark_of_the_dry_run_counts_jobs():
     """Two shards instead of one are one job more, and another task brings its own jobs alone."""
     one, seconds, peak = plan(paper(10, 3, 1, 10), None)
     assert plan(paper(10, 3, 1, 5), "slurm")[0] == one + 1
-    # prepare, a shard, forks of two parts, collect, risk, decide
-    assert plan(paper(10, 3, 2, 10), None)[0] == one + 7
+    # prepare, a shard, forks of two parts, collect, risk, decide, predictors, policies, gap
+    assert plan(paper(10, 3, 2, 10), None)[0] == one + 10
     assert seconds > 0
     assert peak > 10
