@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
@@ -10,6 +12,7 @@ from transformers import AutoModel
 
 from prehoc.tasks import encoder
 from prehoc.tasks.encode import pool
+from prehoc.tasks.models import model_folder
 from prehoc.tasks.problem import DropoutKey
 
 RUNS = 3
@@ -27,7 +30,7 @@ def random_theta(parameters, runs=RUNS, seed=0, sd=0.3):
 def peft_losses(config, tokens, theta, run, rows, labels):
     """Losses [B] of one run by transformers and peft, its adapters and head set to theta's."""
     method = config["method"]
-    model = AutoModel.from_pretrained(config["model"]["name"]).eval()
+    model = AutoModel.from_pretrained(model_folder(config["model"], Path(config["store"]))).eval()
     depth = model.config.num_hidden_layers
     kept = None if method["layers"] == "all" else list(range(depth))[-int(method["layers"][4:]) :]
     rule = LoraConfig(
