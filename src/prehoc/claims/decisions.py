@@ -18,7 +18,7 @@ from prehoc.claims.evidence import OPTIONAL
 from prehoc.predictors import complementarity, held_out, judged, mismatch
 from prehoc.predictors.features import Seen
 from prehoc.predictors.forecasts import Trial
-from prehoc.predictors.pooled import regime_of
+from prehoc.predictors.pooled import regime_of, shallow_limit
 from prehoc.risk.data import TaskData
 
 _NEVER = 10**9  # depths: the online rule is no part of any criterion
@@ -42,7 +42,7 @@ class Setting:
 
     def shallow(self, horizon: int) -> float:
         """The deepest depth that is still shallow, in steps."""
-        return self.shallow_steps if 2 * self.shallow_steps < horizon else self.shallow_share * horizon
+        return shallow_limit(horizon, self.shallow_steps, self.shallow_share)
 
 
 @dataclass(frozen=True)
@@ -73,19 +73,19 @@ def tables_of(tasks: Sequence[One], regimes: pd.DataFrame, how: Setting) -> dict
         if task in shallow:
             parts["own"].append(own)
         parts["against"].append(_policies(one, where.get(task, "undecided"), how))
-    held = _joined("held_out", parts["held"])
+    held = tables.joined("held_out", parts["held"])
     horizons = {one.data.task: one.data.horizon for one in tasks}
     common: dict[str, Any] = {
         "resamples": how.rule["resamples"], "seed": how.seed, "confidence": how.confidence,
     }  # fmt: skip
     made = {
-        "predictors": _joined("predictors", parts["predictors"]),
+        "predictors": tables.joined("predictors", parts["predictors"]),
         "complementarity": complementarity.complementarity_table(held, where, horizons, (), **common),
         "mismatch": mismatch.mismatch_table(
-            held, _joined("own_depth", parts["own"]), where, horizons, shallow_steps=how.shallow_steps,
-            shallow_share=how.shallow_share, **common,
+            held, tables.joined("own_depth", parts["own"]), where, horizons,
+            shallow_steps=how.shallow_steps, shallow_share=how.shallow_share, **common,
         ),
-        "policies_against": _joined("policies_against", parts["against"]),
+        "policies_against": tables.joined("policies_against", parts["against"]),
     }  # fmt: skip
     return {name: made[name] for name in OPTIONAL}
 
@@ -95,14 +95,9 @@ def joined(
 ) -> dict[str, pd.DataFrame]:
     """The tables of both, by name; a table that one of them lacks is the other's."""
     return {
-        name: _joined(name, [frames[name] for frames in (first, second) if name in frames])
+        name: tables.joined(name, [frames[name] for frames in (first, second) if name in frames])
         for name in {**first, **second}
     }
-
-
-def _joined(name: str, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    full = [part for part in parts if len(part)]
-    return pd.concat(full, ignore_index=True) if full else tables.empty(name)
 
 
 def _has_shallow(data: TaskData, how: Setting) -> bool:

@@ -77,33 +77,30 @@ def _regime(path: Path | None, task: str, driver: str) -> str:
     return regime_of(tables.read("regimes", path), {task: driver}).get(task, "undecided")
 
 
+PoliciesTable = Annotated[Path, typer.Option(help="policies table")]
+Folder = Annotated[Path, typer.Option(help="folder for the picture and its CSV")]
+
+
+def _look(config: Path) -> dict[str, Any]:
+    """How figures look, and the tasks in the order of their groups, by the figures' config."""
+    stage = read_stage(config)
+    tasks = [task for group in stage["groups"].values() for task in group]
+    return {"column": stage["column"], "formats": stage["format"], "tasks": tasks}
+
+
 @app.command("figure-frontier")
-def figure_frontier(
-    config: StageFile,
-    table: Annotated[Path, typer.Option(help="policies table")],
-    out: Annotated[Path, typer.Option(help="folder for the picture and its CSV")],
-) -> None:
+def figure_frontier(config: StageFile, table: PoliciesTable, out: Folder) -> None:
     """Draw risk and regret against compute, by policy and regime: the picture, and a CSV of all tasks."""
     from prehoc import tables
     from prehoc.figures import frontier
 
-    stage = read_stage(config)
-    look: dict[str, Any] = {"column": stage["column"], "formats": stage["format"]}
-    tasks = [t for group in stage["groups"].values() for t in group]
-    frontier.save(out, tables.read("policies", table), tasks=tasks, **look)
+    frontier.save(out, tables.read("policies", table), **_look(config))
 
 
 @app.command("figure-frontier-tasks")
-def figure_frontier_tasks(
-    config: StageFile,
-    table: Annotated[Path, typer.Option(help="policies table")],
-    out: Annotated[Path, typer.Option(help="folder for the picture and its CSV")],
-) -> None:
+def figure_frontier_tasks(config: StageFile, table: PoliciesTable, out: Folder) -> None:
     """Draw risk against compute by policy, a panel a task: the picture and its CSV."""
     from prehoc import tables
     from prehoc.figures import frontier_tasks
 
-    stage = read_stage(config)
-    look: dict[str, Any] = {"column": stage["column"], "formats": stage["format"]}
-    tasks = [t for group in stage["groups"].values() for t in group]
-    frontier_tasks.save(out, tables.read("policies", table), tasks=tasks, **look)
+    frontier_tasks.save(out, tables.read("policies", table), **_look(config))

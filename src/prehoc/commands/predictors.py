@@ -77,14 +77,11 @@ def predictors(
     tables.write("own_depth", own, own_depth)
 
 
-def _joined(table: str, paths: list[Path]) -> pd.DataFrame:
+def _read_all(table: str, paths: list[Path]) -> pd.DataFrame:
     """The parts of a table as one."""
-    import pandas as pd
-
     from prehoc import tables
 
-    parts = [frame for frame in (tables.read(table, path) for path in paths) if len(frame)]
-    return pd.concat(parts, ignore_index=True) if parts else tables.empty(table)
+    return tables.joined(table, (tables.read(table, path) for path in paths))
 
 
 @app.command()
@@ -96,7 +93,7 @@ def complementarity(config: StageFile, held_out: HeldOut, regimes: Regimes, out:
 
     stage = read_stage(config)
     made = complementarity_table(
-        _joined("held_out", held_out),
+        _read_all("held_out", held_out),
         regime_of(tables.read("regimes", regimes), stage["drivers"]),
         stage["horizons"],
         stage["pooled_shares"],
@@ -122,8 +119,8 @@ def mismatch(
 
     stage = read_stage(config)
     made = mismatch_table(
-        _joined("held_out", held_out),
-        _joined("own_depth", own_depth),
+        _read_all("held_out", held_out),
+        _read_all("own_depth", own_depth),
         regime_of(tables.read("regimes", regimes), stage["drivers"]),
         stage["horizons"],
         shallow_steps=stage["shallow_steps"],

@@ -229,7 +229,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
             f"predictors/{name}.py"
             for name in ("accounts", "battery", "forecasts", "judged", "online", "path_law")
         ),
-        *(f"predictors/{name}.py" for name in ("policies", "racing", "regret", "spread")),
+        *(f"predictors/{name}.py" for name in ("policies", "pooled", "racing", "regret", "spread")),
         "risk",
         "tables",
         "tasks/streams.py",

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from prehoc import tables
 from prehoc.predictors.held_out import RESAMPLES, stream
-from prehoc.predictors.pooled import Errors, errors_of, interval, over_tasks, run_weights, shares
+from prehoc.predictors.pooled import (
+    Errors,
+    errors_of,
+    interval,
+    over_tasks,
+    run_weights,
+    shallow_limit,
+    shares,
+)
 
 Array = NDArray[np.float64]
 
@@ -21,8 +29,7 @@ def shallow_depth(depths: Array, horizon: float, steps: float, share: float) -> 
 
     Where `steps` is half of the horizon or more, `share` of the horizon takes its place.
     """
-    limit = steps if 2 * steps < horizon else share * horizon
-    within = depths[depths <= limit]
+    within = depths[depths <= shallow_limit(horizon, steps, share)]
     return int(within.max() if len(within) else depths.min())
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from prehoc.errors import InputError
+from prehoc.predictors.pooled import shallow_limit
 from prehoc.risk import stopping
 from prehoc.risk.envelope import MIN_DEPTHS, EnvelopeFit, fit_envelope
 from prehoc.risk.proxies import Estimate, from_residuals
@@ -34,7 +35,7 @@ def upto(depth: Index, steps: float) -> int:
 
 def shallow(depth: Index, horizon: int, steps: float, share: float) -> int:
     """A fixed shallow probe of `steps`; of `share` of T where that is half of T or more."""
-    return upto(depth, steps if steps < horizon / 2 else share * horizon)
+    return upto(depth, shallow_limit(horizon, steps, share))
 
 
 def _first(hit: NDArray[np.bool_]) -> Index:

@@ -41,6 +41,11 @@ def errors_of(held: pd.DataFrame) -> dict[str, Errors]:
     return made
 
 
+def shallow_limit(horizon: float, steps: float, share: float) -> float:
+    """The deepest depth that is still shallow: `steps`, or `share` of T where that is half of T or more."""
+    return steps if 2 * steps < horizon else share * horizon
+
+
 def run_weights(runs: int, resamples: int, rng: np.random.Generator) -> Array:
     """How often each run is drawn in each resample, the sample itself first  [B + 1, N]."""
     drawn = rng.multinomial(runs, np.full(runs, 1 / runs), size=resamples)

@@ -19,7 +19,7 @@ from prehoc.tables.columns import (
     RULES,
     SPLITS,
 )
-from prehoc.tables.files import SCHEMAS, atomic, check, empty, in_order, read, write, write_json
+from prehoc.tables.files import SCHEMAS, atomic, check, empty, in_order, joined, read, write, write_json
 
 __all__ = [
     "AXES",
@@ -40,6 +40,7 @@ __all__ = [
     "check",
     "empty",
     "in_order",
+    "joined",
     "read",
     "write",
     "write_json",

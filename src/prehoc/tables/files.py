@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,12 @@ def empty(name: str) -> pd.DataFrame:
     """An empty table `name` with its columns and dtypes."""
     columns = {c: pd.Series(dtype=str(spec.dtype)) for c, spec in SCHEMAS[name].columns.items()}
     return pd.DataFrame(columns)
+
+
+def joined(name: str, parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Parts of table `name` one below the other; an empty table where none has rows."""
+    full = [part for part in parts if len(part)]
+    return pd.concat(full, ignore_index=True) if full else empty(name)
 
 
 @contextlib.contextmanager
