@@ -22,6 +22,7 @@ rule claims:
         "results/logs/claims.log",
     benchmark:
         "results/benchmarks/claims.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     threads: 1

@@ -112,6 +112,7 @@ rule transfer:
         "results/logs/transfer.log",
     benchmark:
         "results/benchmarks/transfer.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
