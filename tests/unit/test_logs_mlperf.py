@@ -80,7 +80,7 @@ def test_submissions_of_two_rounds_give_tasks_groups_seeds_and_status(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("benchmark", "hp", "name"),
+    ("suite", "hp", "name"),
     [
         (
             "bert",
@@ -95,9 +95,9 @@ def test_submissions_of_two_rounds_give_tasks_groups_seeds_and_status(tmp_path):
         ),
     ],
 )
-def test_names_of_tasks_follow_what_each_benchmark_logs(tmp_path, benchmark, hp, name):
+def test_names_of_tasks_follow_what_each_benchmark_logs(tmp_path, suite, hp, name):
     told = [
-        line("submission_benchmark", benchmark),
+        line("submission_benchmark", suite),
         line("global_batch_size", 8),
         *(line(k, v) for k, v in hp.items()),
     ]

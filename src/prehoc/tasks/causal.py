@@ -94,6 +94,8 @@ class CausalProblem:
         self.classes = 2 * numbers + 1
         self._tokenise(tokeniser, splits, config["model"]["max_length"])
         cut = self._freeze(model, below(model, method), Path(config["store"]))
+        for kept in (self.ids, self.answers):  # a step that waits for the host can't be recorded
+            kept |= {split: tensor.to(machine.device) for split, tensor in kept.items()}
         self.bank = AdapterBank(cut, rule, machine)
         self.parameters = self.bank.parameters
         self.vocabulary = int(model.get_output_embeddings().weight.shape[0])
@@ -152,7 +154,7 @@ class CausalProblem:
     def lengths(self, split: str) -> torch.Tensor:
         """Tokens [n] of each sum with its answer and end."""
         last = (self.answers[split] >= 0).to(torch.int64).cumsum(1).argmax(1)  # of the answer's columns
-        return self.first + 2 + last
+        return (self.first + 2 + last).cpu()
 
     def _inputs(self, split: str, rows: torch.Tensor) -> dict[str, Any]:
         """The model's inputs for rows [n] of a split; logits are asked for at answers' positions."""

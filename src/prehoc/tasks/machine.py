@@ -6,10 +6,13 @@ of the frozen weights and of the activations that pass through them.
 
 from __future__ import annotations
 
+import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.utils.deterministic
 
 from prehoc.errors import InputError
 
@@ -67,7 +70,22 @@ def machine(device: str, precision: str) -> Machine:
         raise InputError(
             f"precision: this {place.type} has no bf16 arithmetic of its own; set precision: fp32"
         )
+    if place.type == "cuda":
+        settle_sums()
     return Machine(place, precision)
+
+
+def settle_sums() -> None:
+    """Let a GPU add in one order each time, so that a run's numbers are the same when it is run again.
+
+    Sums into chosen places (gradients of look-ups, pooling) are otherwise added as threads come; torch
+    sorts them instead. Where torch has no such way the operation stays as it is.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read with the first product
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    # Said of prefix sums of any shape; those along a matrix' rows, as here, are made by one block a row.
+    warnings.filterwarnings("ignore", message="cumsum_cuda_kernel does not have a deterministic")
 
 
 def stays(kept: torch.Tensor, place: Machine) -> torch.Tensor:

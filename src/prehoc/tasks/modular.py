@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from prehoc.errors import InputError
 from prehoc.tasks.heads import cross_entropy, judge
 from prehoc.tasks.machine import CPU, Machine
-from prehoc.tasks.problem import DropoutKey, Parameter, Theta, normal
+from prehoc.tasks.problem import DropoutKey, Parameter, Theta, looked_up, normal
 from prehoc.tasks.streams import generator
 
 CHUNK = 512
@@ -119,16 +118,16 @@ class ModularProblem:
         keys, values = (torch.bmm(table, theta[f"0.{name}"]) for name in ("key", "value"))
         if self.depth > 1:
             queries = torch.bmm(table, theta["0.query"])
-            looked = F.embedding(index, torch.cat([table, queries, keys, values], 2).flatten(0, 1))
+            looked = looked_up(index, torch.cat([table, queries, keys, values], 2).flatten(0, 1))
             states, *parts = looked.split(width, -1)
             return self._rest(theta, 0, states.flatten(1, 2), self._attend(*parts))
         last = table[:, -1:]
         query = torch.bmm(last, theta["0.query"]).unflatten(2, split)
         scores = (keys.unflatten(2, split) * query).sum(-1) * split[1] ** -0.5  # [S, 2 p + 1, heads]
         pair = index[:, :, :2].contiguous()
-        chosen = F.embedding(pair, scores.flatten(0, 1))
+        chosen = looked_up(pair, scores.flatten(0, 1))
         share = torch.softmax(torch.cat([chosen, scores[:, None, -1:].expand(-1, batch, -1, -1)], 2), 2)
-        looked = F.embedding(pair, values.flatten(0, 1)).unflatten(3, split)
+        looked = looked_up(pair, values.flatten(0, 1)).unflatten(3, split)
         mixed = looked[:, :, 0] * share[:, :, 0, :, None]
         mixed = torch.addcmul(mixed, looked[:, :, 1], share[:, :, 1, :, None])
         own = values[:, -1:].unflatten(2, split)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 Theta = dict[str, torch.Tensor]
 
@@ -120,6 +121,17 @@ def _columns(count: int, device: torch.device) -> torch.Tensor:
     if device.type == "cpu":
         return torch.from_numpy(_known_columns(count))
     return _mix(torch.arange(1, count + 1, dtype=torch.int32, device=device) * _signed(_COLUMN)) | 1
+
+
+def looked_up(index: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """Rows [..., H] of a table [N, H] at an index [...].
+
+    On a GPU `embedding` adds the gradients of one row in an order that other rows' places decide, and a
+    run's bits would depend on its neighbours; `index_select` adds them as they stand (machine.settle_sums).
+    """
+    if table.device.type == "cpu":
+        return F.embedding(index, table)
+    return table.index_select(0, index.flatten()).view(*index.shape, table.shape[1])
 
 
 def _moment(step: int | torch.Tensor, site: int) -> int | torch.Tensor:
