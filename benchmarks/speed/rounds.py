@@ -74,7 +74,10 @@ def spared(one: Contender) -> Iterator[None]:
     """Notes a contender's failure, such as a GPU's memory that is too small, and lets the others go on."""
     try:
         yield
-    except RuntimeError as error:  # torch.OutOfMemoryError and CUDA's own errors are such
+    except (
+        RuntimeError,
+        ValueError,
+    ) as error:  # torch.OutOfMemoryError and CUDA's own errors are of the first
         one.fault = " ".join(str(error).split())[:160] or type(error).__name__
 
 
