@@ -8,8 +8,8 @@ from typing import Any
 
 from prehoc.training.allocation import keep_freed_blocks
 from speed.matmuls import record, replay
-from speed.rounds import Contender, play, rows, warm_up
-from trainers import engine, models, people
+from speed.rounds import Contender, grow, play, rows, spared, warm_up
+from trainers import engine, models, people, place
 from trainers.cases import kind_of, precisions, varied
 from trainers.clock import now
 
@@ -43,10 +43,16 @@ def _tool(facts: dict[str, Any], task: Any, stage: dict[str, Any], **given: Any)
 def _prehoc(facts: dict[str, Any], runner: engine.Engine) -> Contender:
     def run(steps: int) -> float:
         keep_freed_blocks()  # as prehoc's commands do
-        runner.reset()
-        begun = now()
-        runner.advance(steps)
-        return now() - begun
+        try:
+            runner.reset()
+            if place.on_gpu():
+                facts["graph"] = runner.graph
+            begun = now()
+            runner.advance(steps)
+            return now() - begun
+        finally:
+            if place.on_gpu():  # one contender at a time has its memory
+                runner.release()
 
     return Contender(facts, runner.runs, run)
 
@@ -74,26 +80,41 @@ def _contenders(name: str, stage: dict[str, Any], widths: list[int], main: int) 
     return made
 
 
+def _warm_gpu(racers: list[Contender], seconds: float, most: int) -> None:
+    """`grow` of each, with its peak memory; one that fails, as for want of memory, is left out."""
+    for one in racers:
+        place.free()
+        place.forget_peak()
+        with spared(one):
+            grow(one, seconds, most)
+        one.facts["peak_bytes"] = place.peak_bytes()
+
+
 def measure(
     name: str, stage: dict[str, Any], widths: list[int], main: int, rounds: int, seconds: float, most: int
-) -> list[dict[str, Any]]:
-    """Rows of one path's race, the products alone included."""
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of one path's race, and of those who were left out, with a `fault` each: on a GPU alone."""
     say(f"{name}: set up")
     racers = _contenders(name, stage, widths, main)
-    warm_up(racers, seconds, most)
+    (_warm_gpu if place.on_gpu() else warm_up)(racers, seconds, most)
     say(f"{name}: {len(racers)} contenders, {rounds} rounds")
-    play(racers, rounds)
+    play(racers, rounds, lenient=place.on_gpu())
+    left = [{**c.facts, "seeds": c.seeds, "fault": c.fault} for c in racers if c.fault]
+    for one in left:
+        say(f"{name}: {one['tool']}, {one['precision']}, S = {one['seeds']} is left out: {one['fault']}")
+    racers = [c for c in racers if not c.fault]
     bases = {
         c.facts["dropout"]: c
         for c in racers
         if c.facts["tool"] == "HF Trainer" and c.facts["precision"] == "fp32"
     }
-    made = rows(racers, lambda c: bases[c.facts["dropout"]])
+    made = rows(racers, lambda c: bases.get(c.facts["dropout"]))
     for row in made:
-        if row["tool"] == "prehoc":
+        if row["tool"] == "prehoc" and not place.on_gpu():  # what is wanted is wanted of a CPU
             row["target"] = TARGETS.get(name, {}).get(row["precision"])
             row["reached"] = row["target"] is not None and row["ratio"] >= row["target"]
-    return made
+    place.free()
+    return made, left
 
 
 def shares(

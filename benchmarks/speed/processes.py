@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from speed.paths import say
+from trainers import place
 from trainers.cases import kind_of, precisions, varied
 from trainers.clock import chosen
 
@@ -39,7 +40,10 @@ def _run(command: list[str]) -> tuple[float, str]:
 def _worker(role: str, stage: dict[str, Any], folder: Path, *given: str) -> tuple[float, dict[str, Any]]:
     path = folder / "worker.json"
     path.write_text(json.dumps(stage))
-    took, said = _run([sys.executable, str(PROGRAM), "--worker", role, "--stage", str(path), *given])
+    there = ["--device", place.device().type]
+    took, said = _run(
+        [sys.executable, str(PROGRAM), "--worker", role, "--stage", str(path), *there, *given]
+    )
     return took, json.loads(said.strip().splitlines()[-1])
 
 
@@ -52,8 +56,8 @@ def end_to_end(name: str, stage: dict[str, Any], seeds: int) -> list[dict[str, A
     """
     depths = sorted({*stage["depths"], stage["horizon"]})
     made: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
         say(f"{name}: one Trainer process at each of {len(depths)} depths")
         took = [_worker("hf", stage, folder, "--depth", str(d))[0] for d in depths]
     whole = seeds * sum(took)
@@ -77,19 +81,19 @@ def end_to_end(name: str, stage: dict[str, Any], seeds: int) -> list[dict[str, A
 
 def _prehoc(stage: dict[str, Any], seeds: int) -> tuple[float, float]:
     """Seconds of `prehoc prepare` and of `prehoc train` for all seeds, from an empty store."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
         path = folder / "stage.json"
         path.write_text(json.dumps({**stage, "store": str(folder / "store")}))
-        base = [sys.executable, "-m", "prehoc.cli"]
+        base, there = [sys.executable, "-m", "prehoc.cli"], ["--device", place.device().type]
         outputs = {"static": folder / "static.parquet", "sources": folder / "sources.json"}
         prepare, _ = _run(
-            [*base, "prepare", "--config", str(path)]
+            [*base, "prepare", "--config", str(path), *there]
             + [x for k, v in outputs.items() for x in (f"--{k}", str(v))]
         )
         outputs = {k: folder / f"{k}.parquet" for k in ("runs", "draws", "outputs")}
         train, _ = _run(
-            [*base, "train", "--config", str(path), "--first", "0", "--end", str(seeds)]
+            [*base, "train", "--config", str(path), *there, "--first", "0", "--end", str(seeds)]
             + [x for k, v in outputs.items() for x in (f"--{k}", str(v))]
         )
     return prepare, train
@@ -102,9 +106,9 @@ def memory(name: str, stage: dict[str, Any], runs: int | None = None) -> list[di
     if stage["data"]:  # evaluation goes through chunks of examples: a few fill one
         stage = varied(stage, data__val=min(64, stage["data"]["val"]))
     for precision in precisions(stage):
-        with tempfile.TemporaryDirectory() as place:
+        with tempfile.TemporaryDirectory() as folder:
             exact = varied(stage, precision=precision)
-            took, said = _worker("memory", exact, Path(place), "--seeds", str(runs))
+            took, said = _worker("memory", exact, Path(folder), "--seeds", str(runs))
         say(f"{name}: {runs} runs, {precision}: {said['peak_bytes'] / 2**30:.2f} GiB")
         made.append(
             {"path": name, "precision": precision, "seeds": runs, "seconds": took, **said}

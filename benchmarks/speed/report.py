@@ -22,8 +22,10 @@ def table(head: Sequence[str], body: list[list[str]]) -> str:
     )
 
 
-def number(value: float) -> str:
-    """Three digits that count, and no more."""
+def number(value: float | None) -> str:
+    """Three digits that count, and no more; nothing where there is no number."""
+    if value is None:
+        return ""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
@@ -74,6 +76,9 @@ def _ends(row: dict[str, Any], amx: bool) -> list[str]:
 
 
 def _memory(row: dict[str, Any], amx: bool) -> list[str]:
+    if "limit_bytes" not in row:  # of a GPU, whose other contenders are told too
+        whole = f"{_what(row)}, LoRA dropout {row['dropout']:g}"
+        return [whole, str(row["seeds"]), f"{row['peak_bytes'] / 2**30:.3g}", "", ""]
     sizes = [f"{row[key] / 2**30:.3g}" for key in ("peak_bytes", "limit_bytes")]
     return [row["precision"], str(row["seeds"]), *sizes, "yes" if row["reached"] else "no"]
 
@@ -104,16 +109,30 @@ COLUMNS = {
 }
 
 
+def _machine(record: dict[str, Any]) -> str:
+    """The line above the tables: what was timed, and by which clock."""
+    facts = record["machine"]
+    versions = ", ".join(f"{k} {facts['versions'][k]}" for k in ("torch", "transformers", "peft"))
+    units = ", ".join(facts["bf16_units"]) or "none"
+    clock = {"cpu": "CPU", "wall": "wall-clock"}[record["settings"]["clock"]]
+    if "gpu" in facts:
+        driver = f", driver {facts['driver']}" if facts["driver"] else ""
+        host = f"{facts['gpu']}, CUDA {facts['cuda']}{driver}, on {facts['processor']}"
+        return f"{host} with {facts['threads']} threads; {versions}; {clock} time."
+    return f"{facts['processor']}, one thread, bf16 units: {units}; {versions}; {clock} time."
+
+
 def written(record: dict[str, Any]) -> str:
     """All tables that a record has measurements for."""
     facts, parts = record["machine"], []
     amx = bool(facts["amx"])
-    versions = ", ".join(f"{k} {facts['versions'][k]}" for k in ("torch", "transformers", "peft"))
-    units = ", ".join(facts["bf16_units"]) or "none"
-    clock = {"cpu": "CPU", "wall": "wall-clock"}[record["settings"]["clock"]]
-    parts.append(f"{facts['processor']}, one thread, bf16 units: {units}; {versions}; {clock} time.")
+    parts.append(_machine(record))
     for part, (head, cells) in COLUMNS.items():
         body = [[_name(row), *cells(row, amx)] for row in record.get(part) or []]
         if body:
             parts.append(table(["path", *head], body))
+    for row in record.get("left_out") or []:
+        parts.append(
+            f"Left out: {_name(row)}, {_what(row)}, LoRA dropout {row['dropout']:g}: {row['fault']}"
+        )
     return "\n\n".join(parts) + "\n"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ class Contender:
     steps: int = 1
     every: int = 1
     speeds: list[float | None] = field(default_factory=list)
+    fault: str = ""  # why it was left out
 
     @property
     def median(self) -> float:
@@ -35,27 +37,62 @@ def warm_up(contenders: Iterable[Contender], seconds: float, most: int) -> None:
         took = one.run(1)
         if took < seconds:
             took = one.run(2) / 2
-        one.steps = max(1, min(most, round(seconds / took)))
-        one.every = 2 if took > 4 * seconds else 1
+        _fit(one, took, seconds, most)
 
 
-def play(contenders: list[Contender], rounds: int) -> None:
-    """Time all contenders in turn, `rounds` times; None stands where one sat out."""
+def grow(one: Contender, seconds: float, most: int) -> None:
+    """As `warm_up` where steps are short beside what a turn begins with: tries of 1, 8, 64, ... steps."""
+    steps, took = 1, one.run(1)
+    while took < seconds / 4 and steps < most:
+        steps = min(most, 8 * steps)
+        took = one.run(steps)
+    _fit(one, took / steps, seconds, most)
+
+
+def _fit(one: Contender, took: float, seconds: float, most: int) -> None:
+    """Steps a round from the seconds that one took."""
+    one.steps = max(1, min(most, round(seconds / took)))
+    one.every = 2 if took > 4 * seconds else 1
+
+
+def play(contenders: list[Contender], rounds: int, lenient: bool = False) -> None:
+    """Time all contenders in turn, `rounds` times; None stands where one sat out.
+
+    `lenient`: one that fails sits out from then on, and its `fault` says why.
+    """
     for turn in range(rounds):
         for one in contenders:
-            if turn % one.every:
-                one.speeds.append(None)
-            else:
-                one.speeds.append(one.steps * one.seeds / one.run(one.steps))
+            one.speeds.append(None)
+            if one.fault or turn % one.every:
+                continue
+            with spared(one) if lenient else nullcontext():
+                one.speeds[-1] = one.steps * one.seeds / one.run(one.steps)
 
 
-def ratio(one: Contender, base: Contender) -> float:
-    """The median over rounds of one's speed over that of `base` in the same round."""
+@contextmanager
+def spared(one: Contender) -> Iterator[None]:
+    """Notes a contender's failure, such as a GPU's memory that is too small, and lets the others go on."""
+    try:
+        yield
+    except (
+        RuntimeError,
+        ValueError,
+    ) as error:  # torch.OutOfMemoryError and CUDA's own errors are of the first
+        one.fault = " ".join(str(error).split())[:160] or type(error).__name__
+
+
+def ratio(one: Contender, base: Contender | None) -> float | None:
+    """The median over rounds of one's speed over that of `base` in the same round, where both ran."""
+    if base is None:
+        return None
     pairs = zip(one.speeds, base.speeds, strict=True)
-    return statistics.median(a / b for a, b in pairs if a is not None and b is not None)
+    found = [a / b for a, b in pairs if a is not None and b is not None]
+    return statistics.median(found) if found else None
 
 
-def rows(contenders: list[Contender], base: Callable[[Contender], Contender]) -> list[dict[str, Any]]:
+def rows(
+    contenders: list[Contender], base: Callable[[Contender], Contender | None]
+) -> list[dict[str, Any]]:
     """What was measured, one row a contender; `ratio` is to `base(contender)`."""
     return [
         {

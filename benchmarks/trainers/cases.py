@@ -12,6 +12,7 @@ import torch
 
 from prehoc.config import load, stage_config
 from prehoc.tasks.machine import bf16_units
+from trainers import place
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,13 +48,13 @@ def kind_of(stage: dict[str, Any]) -> str:
 
 
 def precisions(stage: dict[str, Any]) -> list[str]:
-    """fp32, and bf16 where a frozen base runs at every step and this CPU has arithmetic for it."""
-    units = bf16_units(torch.device("cpu")) if kind_of(stage) == "lora" else []
+    """fp32, and bf16 where a frozen base runs at every step and the device has arithmetic for it."""
+    units = bf16_units(place.device()) if kind_of(stage) == "lora" else []
     return ["fp32", "bf16"] if units else ["fp32"]
 
 
 def machine_facts() -> dict[str, Any]:
-    """The processor, its bf16 units, and the versions that speeds depend on."""
+    """The processor, its bf16 units, the GPU that is timed, and the versions that speeds depend on."""
     name = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -70,4 +71,5 @@ def machine_facts() -> dict[str, Any]:
             "python": platform.python_version(),
             **{p: metadata.version(p) for p in packages},
         },
+        **place.facts(),
     }

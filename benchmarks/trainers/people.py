@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from prehoc.training.schedule import step_size
+from trainers import place
 from trainers.clock import now
 from trainers.models import Row, Task
 
@@ -30,7 +31,8 @@ def _optimiser(model: nn.Module, stage: dict[str, Any]) -> tuple[Any, Any]:
     ]
     groups = [g for g in groups if g["params"]]
     if wanted["name"] == "adamw":
-        made: Any = torch.optim.AdamW(groups, lr=wanted["lr"], betas=tuple(wanted["betas"]))
+        fused = True if place.on_gpu() else None  # on a GPU as the Trainer's own default has it
+        made: Any = torch.optim.AdamW(groups, lr=wanted["lr"], betas=tuple(wanted["betas"]), fused=fused)
     elif wanted["name"] == "sgd":
         made = torch.optim.SGD(groups, lr=wanted["lr"], momentum=wanted["momentum"])
     else:
@@ -44,17 +46,19 @@ def hugging_face(
 ) -> list[float]:
     """Train one seed by transformers.Trainer; the times (s) at which its steps ended, `steps` of them.
 
-    Nothing is saved, logged or reported; a batch is padded to its longest row.
+    Nothing is saved, logged or reported; a batch is padded to its longest row. A GPU is waited for at the
+    first and the last step alone: waiting in between would slow the contender. The other times say when
+    Python was done with a step.
     """
     from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
     set_seed(seed)
-    model = task.make()
+    model = task.make().to(place.device())
     ends: list[float] = []
 
     class Clock(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-            ends.append(now())
+            ends.append(now(settled=len(ends) in (0, steps - 1)))
             if look is not None:
                 look(state.global_step, model)
 
@@ -69,7 +73,7 @@ def hugging_face(
             eval_strategy="no",
             report_to=[],
             disable_tqdm=True,
-            use_cpu=True,
+            use_cpu=not place.on_gpu(),
             bf16=bf16,
             seed=seed,
         )
@@ -87,9 +91,10 @@ def hugging_face(
 
 
 def plain_loop(task: Task, stage: dict[str, Any], seed: int, steps: int) -> list[float]:
-    """Train one seed by a loop of a few lines; the times (s) at which its steps ended."""
+    """Train one seed by a loop of a few lines; the times (s) at which its steps ended, as above."""
     torch.manual_seed(seed)
-    model = task.make().train()
+    device = place.device()
+    model = task.make().to(device).train()
     optimiser, law = _optimiser(model, stage)
     trained = [p for p in model.parameters() if p.requires_grad]
     loader = DataLoader(
@@ -97,17 +102,18 @@ def plain_loop(task: Task, stage: dict[str, Any], seed: int, steps: int) -> list
         batch_size=stage["optimiser"]["batch_size"],
         shuffle=True,
         collate_fn=task.collate,
+        pin_memory=place.on_gpu(),
     )
     ends: list[float] = []
     while len(ends) < steps:
         for batch in loader:
-            model(**batch)["loss"].backward()
+            model(**{k: v.to(device, non_blocking=True) for k, v in batch.items()})["loss"].backward()
             if stage["optimiser"]["clip"]:
                 nn.utils.clip_grad_norm_(trained, stage["optimiser"]["clip"])
             optimiser.step()
             law.step()
             optimiser.zero_grad()
-            ends.append(now())
+            ends.append(now(settled=len(ends) in (0, steps - 1)))
             if len(ends) == steps:
                 break
     return ends
@@ -118,10 +124,10 @@ def judged(task: Task, model: nn.Module, split: str, batch: int = 64) -> tuple[f
     """Accuracy and mean loss (nats) of a model on a split."""
     was = model.training
     model.eval()
-    rows = task.rows[split]
+    rows, device = task.rows[split], next(model.parameters()).device
     right = loss = 0.0
     for part in _parts(rows, batch):
-        given = task.collate(part)
+        given = {k: v.to(device) for k, v in task.collate(part).items()}
         made = model(**given)
         right += float((made["logits"].argmax(-1) == given["labels"]).sum())
         loss += float(made["loss"]) * len(part)
