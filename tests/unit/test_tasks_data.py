@@ -16,6 +16,7 @@ from prehoc.errors import InputError
 from prehoc.tasks import data as data_module
 from prehoc.tasks import models
 from prehoc.tasks.encode import cut_of, encode, pool
+from prehoc.tasks.machine import Machine
 from prehoc.training import problems
 
 
@@ -225,6 +226,9 @@ def test_where_the_model_is_cut(stage):
     lora = stage()["method"]
     assert cut_of(lora, BERT) == "states"
     assert cut_of(lora | {"kind": "head"}, BERT) == "features"
+    gpu = Machine(torch.device("cuda"), "fp32")  # whose step is to be recorded: nothing is packed
+    assert cut_of(lora, BERT, gpu) == "tokens"
+    assert cut_of(lora | {"kind": "head"}, BERT, gpu) == "features"
     for change in ({"layers": "all"}, {"pooling": "mean"}, {"targets": ["query", "dense"]}):
         assert cut_of(lora | change, BERT) == "states"
     for change in ({"layers": "top-3"}, {"targets": ["q_proj"]}, {"targets": ["query", "q_proj"]}):

@@ -179,7 +179,7 @@ def test_auto_takes_a_width_that_fits(kind, name):
 
 def test_a_bank_that_does_not_fit_is_halved(kind):
     """A GPU of which a small share may be taken: the same numbers from narrower banks."""
-    config = kind("modular", bank=4096, method__width=64)
+    config = kind("modular", bank=4096, method__width=64, optimiser__lr=1e-3)
     one = width.footprint(config, problems.build(config, GPU["fp32"]).problem, GPU["fp32"].device)
     whole, _ = trained(config | {"bank": 8}, GPU["fp32"])
     torch.cuda.empty_cache()

@@ -24,7 +24,7 @@ from prehoc.tasks.answers import answer_nats
 from prehoc.tasks.frozen import CHECKED, Frozen, cut_below, frozen_states
 from prehoc.tasks.lm_head import take_head
 from prehoc.tasks.lora import TOKENS, below, settle
-from prehoc.tasks.machine import CPU, Machine
+from prehoc.tasks.machine import CPU, Machine, at_once
 from prehoc.tasks.problem import DropoutKey, Theta
 from prehoc.tasks.streams import generator
 
@@ -194,9 +194,10 @@ class CausalProblem:
     def evaluate(self, theta: Theta, split: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Correctness (the whole answer) and loss [S, n] of a split."""
         runs = next(iter(theta.values())).shape[0]
-        size = max(1, TOKENS // (runs * self.length))
+        size = max(1, at_once(TOKENS, self.machine) // (runs * self.length))
         if self.head is None:
-            size = max(1, min(size, LOGITS // (runs * self.answers[split].shape[1] * self.vocabulary)))
+            most = at_once(LOGITS, self.machine)
+            size = max(1, min(size, most // (runs * self.answers[split].shape[1] * self.vocabulary)))
         parts = [
             self._judged(theta, split, rows.expand(runs, -1))
             for rows in torch.arange(self.rows(split)).split(size)

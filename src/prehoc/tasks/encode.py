@@ -48,13 +48,17 @@ class Encoding:
         return first, min(end, first + int(most)) if most else end
 
 
-def cut_of(method: dict[str, Any], settings: dict[str, Any]) -> str:
-    """What is kept of a model of these settings (its config.json): features, states or tokens."""
+def cut_of(method: dict[str, Any], settings: dict[str, Any], machine: Machine = CPU) -> str:
+    """What is kept of a model of these settings (its config.json): features, states or tokens.
+
+    On a GPU adapters take padded tokens, by the way of any model, whose step is recorded and replayed:
+    packed ones save arithmetic, but are laid out on the host, run by run.
+    """
     if method["kind"] == "head":
         return "features"
     if method["kind"] == "full":
         return "tokens"
-    if not encoder.known(settings):
+    if machine.device.type == "cuda" or not encoder.known(settings):
         return "tokens"
     lowest = lowest_layer(method, settings["num_hidden_layers"])
     if lowest < 0 or not encoder.adapted_modules(settings, lowest, method["targets"]):
@@ -112,7 +116,7 @@ def encode(config: dict[str, Any], target_domains: list[str] | None, machine: Ma
     folder = models.model_folder(config["model"], store)
     settings = models.settings_of(folder, config["model"]["revision"])
     method = config["method"]
-    cut = cut_of(method, settings)
+    cut = cut_of(method, settings, machine)
     copy = hub.copy_of("data", config["data"])
     blocks = {"model": config["model"], "data": config["data"]} | hub.pinned(config)
     data = {k: v for k, v in blocks["data"].items() if k != "label_noise"}

@@ -35,8 +35,7 @@ class EncoderLora(Classifier):
         self.read_first = method["pooling"] == "cls"
         self.rate, self.lora_rate = float(method["dropout"]), float(method["lora_dropout"])
         self.scale = method["alpha"] / method["rank"]
-        # A GPU wants few large kernels of one shape, a CPU no padding.
-        self.step = int(self.lengths.max()) if machine.device.type == "cuda" else 1
+        self.step = 1  # of lengths that go together: no padding
         self.static_shapes = False  # a step's layout is made on the host: it cannot be recorded
         hidden, inner = (
             int(meta["hidden"]),

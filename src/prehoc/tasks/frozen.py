@@ -19,7 +19,7 @@ import torch
 from prehoc.config import digest
 from prehoc.errors import InputError
 from prehoc.tasks.encode import kept
-from prehoc.tasks.machine import Machine, stays
+from prehoc.tasks.machine import Machine, at_once, stays
 from prehoc.tasks.prefix import blocks, check_cut, entering_block, truncate
 
 TOKENS = 8192  # tokens that go through the prefix at a time
@@ -101,7 +101,7 @@ def frozen_states(
         starts = torch.cumsum(counts, 0) - counts
         block = blocks(model)[layer]
         packed: torch.Tensor | None = None
-        for rows in chunks(counts, TOKENS):
+        for rows in chunks(counts, at_once(TOKENS, machine)):
             longest = int(counts[rows].max())
             part = {k: v[rows, :longest].to(machine.device) for k, v in tokens.items()}
             states = entering_block(model, block, part).cpu()

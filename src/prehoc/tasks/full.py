@@ -22,7 +22,7 @@ from prehoc.tasks.encode import Encoding, pool
 from prehoc.tasks.frozen import chunks
 from prehoc.tasks.heads import Classifier, apply_head, head_parameters, training_loss
 from prehoc.tasks.lora import INPUTS, TOKENS, settle
-from prehoc.tasks.machine import CPU, Machine
+from prehoc.tasks.machine import CPU, Machine, at_once
 from prehoc.tasks.prefix import blocks, depth_of
 from prehoc.tasks.problem import DropoutKey, Parameter, Theta, dropout
 
@@ -108,7 +108,7 @@ class FullClassification(Classifier):
         """Logits [S, n, C] of a split, texts of like length together."""
         first, end = self.encoding.rows(split)
         counts = self.counts[first:end]
-        parts = chunks(counts, TOKENS)
+        parts = chunks(counts, at_once(TOKENS, self.machine))
         runs = theta["head.bias"].shape[0]
         made = [
             apply_head(theta, self._states(theta, (first + p).expand(runs, -1), int(counts[p].max())))

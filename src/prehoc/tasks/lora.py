@@ -14,7 +14,7 @@ from prehoc.tasks.adapters import AdapterBank, SharedInputError, lora_config, ta
 from prehoc.tasks.encode import Encoding, pool
 from prehoc.tasks.frozen import CHECKED, Frozen, chunks, cut_below, frozen_states
 from prehoc.tasks.heads import Classifier, apply_head, head_parameters, training_loss
-from prehoc.tasks.machine import CPU, Machine
+from prehoc.tasks.machine import CPU, Machine, at_once
 from prehoc.tasks.prefix import depth_of
 from prehoc.tasks.problem import DropoutKey, Parameter, Theta, dropout
 
@@ -149,7 +149,7 @@ class LoraClassification(Classifier):
         first, end = self.encoding.rows(split)
         runs = theta["head.bias"].shape[0]
         counts = self.counts[first:end]
-        parts = chunks(counts, max(1, TOKENS // runs))
+        parts = chunks(counts, max(1, at_once(TOKENS, self.machine) // runs))
         made = []
         for rows in parts:
             shared = (first + rows).expand(runs, -1)

@@ -7,7 +7,8 @@ of the frozen weights and of the activations that pass through them.
 from __future__ import annotations
 
 import os
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,21 +72,47 @@ def machine(device: str, precision: str) -> Machine:
             f"precision: this {place.type} has no bf16 arithmetic of its own; set precision: fp32"
         )
     if place.type == "cuda":
-        settle_sums()
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read with the first product
     return Machine(place, precision)
 
 
-def settle_sums() -> None:
-    """Let a GPU add in one order each time, so that a run's numbers are the same when it is run again.
+def at_once(most: int, machine: Machine) -> int:
+    """How much of a kind is evaluated at a time, from what a CPU does: a GPU wants eight times as much."""
+    return most if machine.device.type == "cpu" else 8 * most
 
-    Sums into chosen places (gradients of look-ups, pooling) are otherwise added as threads come; torch
-    sorts them instead. Where torch has no such way the operation stays as it is.
+
+class Sums:
+    """How a GPU adds: in one order each time, so that a run's numbers are the same when it is run again.
+
+    Sums into chosen places (gradients of look-ups and of attention, pooling) are otherwise added as threads
+    come. `loose` says that torch knows no such way for an operation of this process' model.
     """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read with the first product
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    # Said of prefix sums of any shape; those along a matrix' rows, as here, are made by one block a row.
-    warnings.filterwarnings("ignore", message="cumsum_cuda_kernel does not have a deterministic")
+
+    loose = False
+
+    @classmethod
+    @contextmanager
+    def in_order(cls, device: torch.device) -> Iterator[None]:
+        """Inside, torch takes ways that add in one order; an operation that has none raises RuntimeError.
+
+        On a CPU, and once `loose` is set, nothing is asked of torch.
+        """
+        if device.type != "cuda" or cls.loose:
+            yield
+            return
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(False)
+
+    @staticmethod
+    def has_none(error: BaseException) -> bool:
+        """Whether an error says that an operation has no way of adding in one order."""
+        return isinstance(error, RuntimeError) and "does not have a deterministic implementation" in str(
+            error
+        )
 
 
 def stays(kept: torch.Tensor, place: Machine) -> torch.Tensor:

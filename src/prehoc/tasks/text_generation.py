@@ -28,7 +28,7 @@ from prehoc.tasks.frozen import CHECKED, Frozen, chunks, cut_below, frozen_state
 from prehoc.tasks.judges import Judge, Row, judge_of
 from prehoc.tasks.lm_head import take_head
 from prehoc.tasks.lora import TOKENS, below, settle
-from prehoc.tasks.machine import CPU, Machine
+from prehoc.tasks.machine import CPU, Machine, at_once
 from prehoc.tasks.problem import DropoutKey, Theta
 from prehoc.tasks.prompts import Example, examples, rendered
 
@@ -199,9 +199,9 @@ class TextGeneration:
         runs = next(iter(theta.values())).shape[0]
         start, count = self.starts[split], self.rows(split)
         counts, spans = (t[start : start + count] for t in (self.counts, self.spans))
-        room = max(1, TOKENS // runs)
+        room = max(1, at_once(TOKENS, self.machine) // runs)
         if self.head is None:
-            room = max(1, min(room, LOGITS // (runs * self.vocabulary)))
+            room = max(1, min(room, at_once(LOGITS, self.machine) // (runs * self.vocabulary)))
         parts = chunks(counts, room)
         made = [
             self._nats(theta, (start + r).expand(runs, -1), int(counts[r].max()), int(spans[r].max()))

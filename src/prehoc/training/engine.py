@@ -12,7 +12,7 @@ import torch
 
 from prehoc.errors import InputError
 from prehoc.provenance import processor
-from prehoc.tasks.machine import Machine, bf16_units
+from prehoc.tasks.machine import Machine, Sums, bf16_units
 from prehoc.training.lock import Times
 from prehoc.training.problems import Setting
 from prehoc.training.width import MIN_WIDTH, choose
@@ -69,9 +69,12 @@ class Engine:
             try:
                 made = work(part, self.width)
             except (MemoryError, RuntimeError) as error:
-                if not ran_out(error):
+                if Sums.has_none(error) and not Sums.loose:
+                    self._loosen(error)
+                elif ran_out(error):
+                    self._halve()
+                else:
                     raise
-                self._halve()
                 left.insert(0, part)
                 made = None
             self._tidy(made is None)  # out here the error is gone, and with it what it held
@@ -86,6 +89,15 @@ class Engine:
             gc.collect()
         if gpu and short:
             torch.cuda.empty_cache()
+
+    def _loosen(self, error: Exception) -> None:
+        """Let the GPU add in any order from here on, where an operation knows no other way."""
+        Sums.loose = True
+        named = str(error).split(" does not have")[0].split()[-1]
+        self.report(
+            f"{self.task}: on this GPU {named} adds in no fixed order: a run's numbers differ by rounding "
+            "from one time to the next"
+        )
 
     def _halve(self) -> None:
         if self.width <= MIN_WIDTH:
@@ -108,6 +120,7 @@ class Engine:
             "torch": torch.__version__,
             "bank_widths": sorted(self.widths, reverse=True),
             "halvings": self.halvings,
+            "sums_in_order": not Sums.loose,
         }
 
     def cost(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from prehoc.tasks.machine import Sums
 from prehoc.tasks.population import Draw
 from prehoc.tasks.problem import DropoutKey
 from prehoc.training import checkpoint, graphs, outputs, plan, signals
@@ -32,8 +33,14 @@ def advance(
     config: dict[str, Any], setting: Setting, bank: Bank, group: Group, start: int, end: int
 ) -> None:
     """Train the bank from step `start` to step `end` in place."""
-    if start == end:
-        return
+    if start < end:
+        with Sums.in_order(bank.device):
+            _advance(config, setting, bank, group, start, end)
+
+
+def _advance(
+    config: dict[str, Any], setting: Setting, bank: Bank, group: Group, start: int, end: int
+) -> None:
     origins = group.begun()
     plans = [plan.batches(config, d, o, start, end) for d, o in zip(group.draws, origins, strict=True)]
     wide = plan.widest(config)
