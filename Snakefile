@@ -9,6 +9,10 @@ configfile: "config.yaml"
 include: "workflow/rules/common.smk"
 
 
+onerror:
+    say_full_disks()
+
+
 localrules:
     all,
     tables,

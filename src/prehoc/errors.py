@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -34,3 +36,22 @@ def disk_full(path: str | Path, error: BaseException) -> DiskFullError | None:
         f"{path}: the disk, a quota or a limit on file sizes is full: nothing was left half written; make "
         "space there (or, for the store, name another) and run again: what is finished is kept"
     )
+
+
+def no_room(folder: str | Path, size: int = 1 << 20) -> DiskFullError | None:
+    """The error of a folder whose disk or quota has no room for `size` bytes; else None.
+
+    It is tried, as a quota shows in no other way; of a folder that isn't there nothing is said.
+    """
+    probe = Path(folder) / f".room.{os.getpid()}"
+    try:
+        with probe.open("wb") as stream:
+            stream.write(b"0" * size)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        return disk_full(folder, error)
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+    return None

@@ -74,6 +74,7 @@ def test_full_disk_under_results(small_disk, cluster, undisturbed):
     assert cluster.state_of(job) == "FAILED"
     said = (work.folder / f"results/logs/train/tiny_{SHARD}-000016.log").read_text()
     assert "is full: nothing was left half written; make space there" in said
+    assert "prehoc: results: the disk, a quota or a limit on file sizes is full" in work.said()
     done = work.checkpoints()
     assert not (work.folder / shards(0)[0]).exists()
     ballast.unlink()

@@ -40,6 +40,22 @@ def test_snakemake_killed_while_jobs_run(work, cluster, undisturbed):
     work.same_as(undisturbed)
 
 
+def test_config_edited_while_a_job_waits(work, cluster, undisturbed):
+    """The job trains what was submitted; the edited file is the next workflow's."""
+    own = ("--set-resources", "train:slurm_extra='--hold'")
+    process = work.slurm(*shards(0), *own)
+    job = work.job(SHARD)
+    config = work.folder / "tiny.yaml"
+    before = config.read_text()
+    config.write_text(before.replace("lr: 2.0", "lr: 0.5"))
+    assert config.read_text() != before
+    assert cluster.state_of(job) == "PENDING"
+    cluster.say("scontrol", "release", job)
+    assert process.wait() == 0, work.said()[-3000:]
+    config.write_text(before)
+    work.same_as(undisturbed)
+
+
 def test_two_workflows_at_once(cluster, undisturbed, tmp_path):
     """In one folder the second is refused; in two folders with one store both end well."""
     one = twin(undisturbed, tmp_path / "one").without(SHARD)

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from prehoc import tables
-from prehoc.errors import DiskFullError, InputError, disk_full
+from prehoc.errors import DiskFullError, InputError, disk_full, no_room
 
 FRAME = pd.DataFrame({"task": "t", "feature": [f"f{i}" for i in range(3000)], "value": np.arange(3000.0)})
 
@@ -73,6 +73,14 @@ def test_a_space_that_is_missed_only_at_the_flush(tmp_path, monkeypatch):
         with pytest.raises(DiskFullError):
             payload(tmp_path / "a.json")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_room_is_named(tmp_path):
+    assert no_room(tmp_path, 4000) is None
+    with files_up_to(2000):
+        assert str(no_room(tmp_path, 4000)).startswith(f"{tmp_path}: the disk, a quota or a limit")
+    assert list(tmp_path.iterdir()) == []
+    assert no_room(tmp_path / "none") is None
 
 
 def test_other_errors_stay_what_they_are(tmp_path):

@@ -22,6 +22,8 @@ rule collect:
         task=one_of(TRAINED),
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        runtime=reduce_time,
     params:
         source=source_digest("collect"),
         parts=lambda wildcards, input: [
@@ -33,6 +35,11 @@ rule collect:
             f"--{kind}-engine {path}"
             for kind in ("train", "fork")
             for path in input[f"{kind}_engines"]
+        ]
+        + [
+            f"--{kind}-stage {digest(stage_config(CONFIG, wildcards.task, kind))}"
+            for kind in ("train", "fork")
+            if input[f"{kind}_engines"]
         ],
     message:
         "{wildcards.task}: collect runs, forks, outputs and signals"

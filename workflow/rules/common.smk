@@ -17,6 +17,7 @@ from prehoc.config import (
     known_config,
     policies_config,
     predictors_config,
+    reduce_minutes,
     resolve,
     robustness_config,
     segments,
@@ -27,7 +28,7 @@ from prehoc.config import (
     transfer_config,
 )
 from prehoc.config.hub import all_wanted, wanted
-from prehoc.errors import InputError, disk_full
+from prehoc.errors import InputError, disk_full, no_room
 from prehoc.preflight import FITTED, preflight
 from prehoc.synthetic.instances import INSTANCES
 
@@ -58,6 +59,27 @@ FIGURES = [
 ]
 
 
+SUBMITTED = "PREHOC_SUBMITTED"  # the environment variable that carries a workflow's config to its jobs
+
+
+def as_submitted(config):
+    """The config of the workflow that a job is of: the config file may have been edited since.
+
+    A job of a cluster starts a Snakemake of its own, which reads the file as it stands by then. Where the
+    environment does not reach the job, or no file system is shared, its own copy of the file stands.
+    """
+    name = os.environ.get(SUBMITTED)
+    if workflow.is_main_process or not name:
+        return config
+    try:
+        return json.loads(Path(name).read_text())
+    except (OSError, ValueError) as error:
+        sys.exit(
+            f"prehoc: {name}: the config that this job was submitted with can't be read ({error}); "
+            "start the workflow again"
+        )
+
+
 def load_config():
     """The resolved config; a fault in it stops here, before any job, with one line."""
     try:
@@ -79,6 +101,7 @@ def exact_instances(resolved):
     return list(INSTANCES) if names is None else names
 
 
+config = as_submitted(config)
 CONFIG = load_config()
 EXACT = exact_instances(CONFIG)
 TASKS = CONFIG.analysed()
@@ -99,6 +122,14 @@ GAPPED = [  # tasks with forks, and with outputs on probe examples
     and stage_config(CONFIG, t, "risk")["outputs"]
 ]
 SYNTHETIC = [t for t in TASKS if CONFIG.tasks[t].kind == "synthetic"]
+
+
+def say_full_disks():
+    """Name the disks that are full: where there was no room for a log, no job could say so."""
+    for folder in ("results", CONFIG.store):
+        full = no_room(folder)
+        if full is not None:
+            print(f"prehoc: {full}", file=sys.stderr)
 
 
 def one_of(names):
@@ -159,6 +190,10 @@ WHOLE_FILE = written(
     },
 )
 RAW_FILE = written(f"results/config/raw-{digest(config)}.json", dict(config))
+if workflow.is_main_process:
+    os.environ[SUBMITTED] = str(
+        Path(f"results/config/raw-{digest(config)}.json").absolute()
+    )
 KNOWN_FILE = written(
     f"results/config/known-{digest(known_config(CONFIG))}.json", known_config(CONFIG)
 )
@@ -269,6 +304,11 @@ def fork_time(wildcards, attempt):
 def start_time(wildcards, attempt):
     """Minutes of a job of the task that trains nothing."""
     return CONFIG.tasks[wildcards.task].resources.minutes * attempt
+
+
+def reduce_time(wildcards, attempt):
+    """Minutes of a job that reduces the task's runs to tables."""
+    return reduce_minutes(CONFIG.tasks[wildcards.task]) * attempt
 
 
 def gpus(wildcards):

@@ -27,6 +27,8 @@ rule decide:
         task=one_of([*TASKS, *CELLS]),
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        runtime=reduce_time,
     params:
         source=source_digest("decide"),
     message:

@@ -18,6 +18,8 @@ rule gap:
         task=one_of(GAPPED),
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        runtime=reduce_time,
     params:
         source=source_digest("gap"),
         signals=lambda wildcards, input: [f"--signals {p}" for p in input.signals],

@@ -16,6 +16,8 @@ rule policies:
         task=one_of(TASKS),
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        runtime=reduce_time,
     params:
         source=source_digest("policies"),
     message:

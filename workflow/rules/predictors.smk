@@ -20,6 +20,8 @@ rule predictors:
         task=one_of(TASKS),
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        runtime=reduce_time,
     params:
         source=source_digest("predictors"),
         signals=lambda wildcards, input: [f"--signals {p}" for p in input.signals],

@@ -16,6 +16,8 @@ rule risk:
         task=one_of([*TASKS, *CELLS]),
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        runtime=reduce_time,
     params:
         source=source_digest("risk"),
     message:

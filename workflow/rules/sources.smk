@@ -12,6 +12,8 @@ rule decompose:
         task=one_of(CROSSED),
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        runtime=reduce_time,
     params:
         source=source_digest("decompose"),
     message:

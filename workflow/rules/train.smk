@@ -98,6 +98,8 @@ rule simulate:
         task=one_of(SYNTHETIC),
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        runtime=reduce_time,
     params:
         source=source_digest("simulate"),
     message:

@@ -32,8 +32,14 @@ def collect(
     engine: Annotated[Path | None, typer.Option(help="JSON to write: what computed the runs")] = None,
     train_engine: Annotated[list[Path] | None, typer.Option(help="a shard's JSON; repeat")] = None,
     fork_engine: Annotated[list[Path] | None, typer.Option(help="a fork job's JSON; repeat")] = None,
+    train_stage: Annotated[str | None, typer.Option(help="digest of the stage config of shards")] = None,
+    fork_stage: Annotated[str | None, typer.Option(help="digest of the stage config of forks")] = None,
 ) -> None:
     """Join a task's shards and forks into its tables of runs, draws, forks, outputs and signals, by key."""
+    made = {
+        "train": engines(train_engine, train_stage, "trained"),
+        "fork": engines(fork_engine, fork_stage, "forked"),
+    }
     join("runs", runs, runs_part, ordered=True)
     join("draws", draws, draws_part, ordered=True)
     join("forks", forks, forks_part, ordered=True)
@@ -45,9 +51,30 @@ def collect(
         from prehoc.provenance import counted
         from prehoc.tables import write_json
 
-        parts = {"train": train_engine, "fork": fork_engine}
-        made = {kind: counted([read_stage(p) for p in paths or []]) for kind, paths in parts.items()}
-        write_json({"task": engine.parent.name, **made}, engine)
+        write_json(
+            {"task": engine.parent.name, **{k: counted(v) for k, v in made.items()}},
+            engine,
+        )
+
+
+def engines(paths: list[Path] | None, wanted: str | None, done: str) -> list[dict[str, Any]]:
+    """What computed the jobs' runs; `wanted` is the digest of the stage config that they should be of.
+
+    Raises InputError for a file of another one: of runs that a job of an earlier workflow ended, after its
+    config had been changed. Files of older versions, which name none, are taken.
+    """
+    made = []
+    for path in paths or []:
+        record = dict(read_stage(path))
+        found = record.pop("stage", None)
+        if wanted is not None and found is not None and found != wanted:
+            raise InputError(
+                f"{path}: its runs were {done} under another config ({found}, not this workflow's "
+                f"{wanted}): a job of an earlier workflow wrote it; once that has no job left, delete this "
+                "file and start again"
+            )
+        made.append(record)
+    return made
 
 
 @app.command()

@@ -124,6 +124,7 @@ def train(
     import pandas as pd
 
     from prehoc import tables
+    from prehoc.config import digest
 
     _threads(threads)
     from prehoc.tasks.population import draws_frame
@@ -135,6 +136,7 @@ def train(
     from prehoc.training.signals import signals_frame
 
     stage, times = read_stage(config), Times.parse(lock) if lock else None
+    made_under = digest(dict(stage))
     said: list[Part] = []
     noted: list[Noted] = []
     setting = _setting(stage, device, fetched)
@@ -151,7 +153,7 @@ def train(
         tables.write("signals", signals_frame(stage["task"], noted), signals)
     tables.write("runs", frame, runs)
     if engine is not None:
-        tables.write_json(used.record(), engine)
+        tables.write_json({**used.record(), "stage": made_under}, engine)
 
 
 @app.command()
@@ -198,6 +200,7 @@ def fork(
     import pandas as pd
 
     from prehoc import tables
+    from prehoc.config import digest
 
     _threads(threads)
     from prehoc.training.engine import Engine
@@ -205,6 +208,7 @@ def fork(
     from prehoc.training.lock import Times
 
     stage, times = read_stage(config), Times.parse(lock) if lock else None
+    made_under = digest(dict(stage))
     setting = _setting(stage, device, fetched)
     with named_task(stage["task"]), ends_on_sigterm():
         count = stage["forks"]["trunks"] * stage["forks"]["per_trunk"]
@@ -215,7 +219,7 @@ def fork(
     frame.insert(0, "task", stage["task"])
     tables.write("forks", frame.astype({"metric": str}), out)
     if engine is not None:
-        tables.write_json(used.record(), engine)
+        tables.write_json({**used.record(), "stage": made_under}, engine)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from prehoc.config.decided import (
 )
 from prehoc.config.loading import json_schema, load, load_laid, resolve
 from prehoc.config.packing import Packing, fork_depths, fork_parts, segments, shard_size, shards
-from prehoc.config.resources import fork_minutes, train_minutes
+from prehoc.config.resources import fork_minutes, reduce_minutes, train_minutes
 from prehoc.config.settings import Config
 from prehoc.config.stages import (
     SOURCES,
@@ -59,6 +59,7 @@ __all__ = [
     "metric_of",
     "policies_config",
     "predictors_config",
+    "reduce_minutes",
     "resolve",
     "robustness_config",
     "segments",

@@ -20,6 +20,8 @@ MODULAR_MS = 1.5
 ENCODER_TOKEN_MS = 5.0 / (16 * 32)
 DECODER_TOKEN_MS = 870.0 / (30 * 16 * 16)
 DECODED_TOKEN_MS = 6.5 / 30  # of SmolLM2, 64 rows in flight: benchmarks/generation.py
+# A job that reduces a task's runs to tables: a minute at most at 1,500 runs and 9 depths, as measured.
+REDUCE_MINUTES, REDUCE_VALUES = 5, 1500 * 9
 ENCODER_LAYERS, DECODER_LAYERS = 12, 32  # where `layers: all` leaves their number to the model
 
 
@@ -95,3 +97,9 @@ def _minutes(task: Task, steps: int) -> int:
 
 def _asked(task: Task, milliseconds: float) -> int:
     return math.ceil(task.resources.minutes + task.resources.margin * milliseconds / 60_000)
+
+
+def reduce_minutes(task: Task) -> int:
+    """Minutes of a job that reduces a task's runs to tables: five, and more for more than 1,500 runs."""
+    values = task.runs * (len(set(task.depths) | {task.horizon}))
+    return math.ceil(REDUCE_MINUTES * max(1.0, values / REDUCE_VALUES))
