@@ -83,6 +83,14 @@ def test_kubernetes_plans_the_same_jobs_without_its_plugins(project, here):
     assert project.plan("all", "--profile", "profiles/pods", *CI) == here
 
 
+def test_another_folder_for_results_plans_the_same_jobs(project, here, tmp_path):
+    """As docs/cluster.md says it: two links in the folder are all it needs."""
+    for part in ("config.yaml", "envs"):
+        (tmp_path / part).symlink_to(project.folder / part)
+    assert project.plan("all", "--directory", str(tmp_path), *CI) == here
+    assert list((tmp_path / "results/config").glob("all-*.json"))
+
+
 @pytest.mark.parametrize("name", ["slurm", "kubernetes"])
 def test_profiles_group_rules_that_there_are(name):
     text = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
