@@ -10,7 +10,7 @@ RUN := . $(VENV)/bin/activate &&
 # What the README's gallery and docs/results.md show of `make figures`.
 SHOWN := fig2_decay fig3_phase frontier frontier_tasks complementarity gap intrinsic sources c_star curves
 
-.PHONY: figures all tables report gallery test lint bench curves env schema clean
+.PHONY: figures all tables report gallery test lint bench curves env kubernetes schema clean
 
 figures all tables report: $(STAMP)
 	@$(RUN) workflow/run $@
@@ -31,6 +31,13 @@ curves: $(STAMP)
 	@$(RUN) python benchmarks/curves.py
 
 env: $(STAMP)
+
+# The plugins of profiles/kubernetes: 24 MB to download, 70 MB on disk.
+kubernetes: $(VENV)/.kubernetes
+
+$(VENV)/.kubernetes: envs/kubernetes.txt $(STAMP)
+	$(RUN) python -m pip install --quiet --no-deps --requirement envs/kubernetes.txt
+	@touch $@
 
 $(STAMP): envs/requirements.txt pyproject.toml
 	@command -v $(PYTHON) > /dev/null || { echo "make: $(PYTHON) not found; set PYTHON=..., 3.11 or newer" >&2; exit 1; }

@@ -1,9 +1,13 @@
 """The same workflow for every engine: nothing in the rules is one engine's, and profiles plan the same jobs."""
 
+import importlib.util
+import os
 import re
+import subprocess
 
 import pytest
 import yaml
+from bucket_server import empty_bucket
 from project import CI, ROOT, copy_project
 
 from dry_run import paper, plan
@@ -36,8 +40,40 @@ def test_slurm_plans_the_same_jobs(project, here):
     assert project.plan("all", "--profile", "slurm", *CI) == here
 
 
-def test_kubernetes_plans_the_same_jobs(project, here):
-    """With what the plugins of Kubernetes and of its bucket alone know taken out: they are not installed."""
+@pytest.fixture
+def bucket(monkeypatch):
+    """An empty bucket; what was asked of it.  Skips where the plugins are missing, unless they are required."""
+    plugins = ("snakemake_executor_plugin_kubernetes", "snakemake_storage_plugin_s3")
+    missing = [name for name in plugins if importlib.util.find_spec(name) is None]
+    if missing and os.environ.get("PREHOC_KUBERNETES") != "required":
+        pytest.skip(f"not installed: {', '.join(missing)}; `make kubernetes` installs them")
+    assert not missing
+    with empty_bucket() as (environment, asked):
+        for key, value in environment.items():
+            monkeypatch.setenv(key, value)
+        yield asked
+
+
+def test_the_shipped_kubernetes_profile_plans_the_same_jobs(project, here, bucket):
+    """Unchanged, by the real plugins: the bucket is asked for every result; no cluster is."""
+    assert project.plan("all", "--profile", "profiles/kubernetes", *CI) == here
+    assert ("HEAD", "my-bucket") in bucket
+    assert {path.split("/results/")[0] for _, path in bucket} == {"my-bucket", "my-bucket/prehoc"}
+
+
+def test_the_plugins_read_the_kubernetes_profile(project, bucket):
+    """A dry run refuses values that the plugins do not take; so that it takes the profile's says something."""
+    call = ("-n", "all", "--profile", "profiles/kubernetes", *CI)
+    said = project.run(*call, "--kubernetes-persistent-volumes", "my-claim", good=False)
+    assert said.returncode != 0
+    assert "Invalid persistent volume spec" in said.stderr
+    said = project.run(*call, "--default-storage-prefix", "gs://my-bucket", good=False)
+    assert said.returncode != 0
+    assert "must start with s3" in said.stdout + said.stderr
+
+
+def test_kubernetes_plans_the_same_jobs_without_its_plugins(project, here):
+    """With what the plugins of Kubernetes and of its bucket alone know taken out."""
     profile = yaml.safe_load((ROOT / "profiles/kubernetes/config.yaml").read_text())
     assert profile.pop("executor") == "kubernetes"
     plain = {k: v for k, v in profile.items() if not k.startswith(("kubernetes-", "default-storage-"))}
@@ -45,6 +81,14 @@ def test_kubernetes_plans_the_same_jobs(project, here):
     folder.mkdir()
     (folder / "config.yaml").write_text(yaml.safe_dump(plain))
     assert project.plan("all", "--profile", "profiles/pods", *CI) == here
+
+
+def test_another_folder_for_results_plans_the_same_jobs(project, here, tmp_path):
+    """As docs/cluster.md says it: two links in the folder are all it needs."""
+    for part in ("config.yaml", "envs"):
+        (tmp_path / part).symlink_to(project.folder / part)
+    assert project.plan("all", "--directory", str(tmp_path), *CI) == here
+    assert list((tmp_path / "results/config").glob("all-*.json"))
 
 
 @pytest.mark.parametrize("name", ["slurm", "kubernetes"])
@@ -69,3 +113,15 @@ def test_benchmark_of_the_dry_run_counts_jobs():
     assert plan(paper(10, 3, 2, 10), None)[0] == one + 10
     assert seconds > 0
     assert peak > 10
+
+
+@pytest.mark.parametrize("script", ["up", "down"])
+def test_scripts_of_the_slurm_for_tests_say_how_they_are_called(script):
+    path = ROOT / "tests/integration/slurm" / script
+    for flag in ("--help", "-h"):
+        said = subprocess.run([path, flag], capture_output=True, text=True)
+        assert (said.returncode, said.stderr) == (0, "")
+        assert said.stdout.startswith(f"usage: {script} STATE [--")
+    for wrong in ([], ["--hepl"]):
+        said = subprocess.run([path, *wrong], capture_output=True, text=True)
+        assert (said.returncode, said.stdout) == (2, "")
