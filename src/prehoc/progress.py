@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from prehoc.config import Config, digest, fork_parts, segments, shards, source_digest, stage_config
+from prehoc.belonging import is_newer, ours, written
+from prehoc.config import Config, fork_parts, segments, shards, source_digest, stage_config
 from prehoc.config.stages import TRAINING_KEYS
 from prehoc.errors import InputError
 from prehoc.pace import Pace
@@ -138,11 +139,11 @@ def _task(
     pace = Pace(depths)
     crossed = bool(task.crossed)
     if task.kind == "synthetic":
-        begun = _written(results, config, name, "simulate")
-        cut = [(0, task.runs)] if _is_newer(results / name / "runs.parquet", begun) else []
+        begun = written(results, config, name, "simulate")
+        cut = [(0, task.runs)] if is_newer(results / name / "runs.parquet", begun) else []
         tables, total = [results / name / "runs.parquet" for _ in cut], 1
     else:
-        begun = _written(results, config, name, "train")
+        begun = written(results, config, name, "train")
         for base in checkpoint_folders(results, config, name):
             for first, count, folder in places.banks(base):
                 _read_bank(folder, first, count, depths, state, pace, notes)
@@ -150,10 +151,10 @@ def _task(
         all_tables = [
             results / name / "shards" / f"runs_{first:06d}-{end:06d}.parquet" for first, end in cut
         ]
-        tables, total = [path for path in all_tables if _is_newer(path, begun)], len(all_tables)
-        old = sum(path.exists() for path in all_tables) - len(tables)
-        if old:
-            notes.append(f"{name}: {old} tables under shards/ are older than this config: not counted")
+        tables, total = (
+            ours(all_tables, "runs_", begun, f"{name}: %s tables under shards/ are", notes),
+            len(all_tables),
+        )
         for first, end in cut if not segments(task, config.packing) else []:
             pace.shard(results / "benchmarks" / "train" / f"{name}_{first:06d}-{end:06d}.tsv", end - first)
     read = sum(_read_table(path, depths, state, notes) for path in tables)
@@ -161,8 +162,11 @@ def _task(
         rows = state[job["first"] : job["end"]]
         rows[(rows == TO_GO) & job["alive"]] = RUNNING
     parts = fork_parts(task, config.packing)
-    forked = _written(results, config, name, "fork") if parts and task.kind != "synthetic" else None
     made = [results / name / "forks" / f"depths_{'-'.join(map(str, part))}.parquet" for part in parts]
+    forked = 0
+    if parts and task.kind != "synthetic":
+        fork = written(results, config, name, "fork")
+        forked = len(ours(made, "depths_", fork, f"{name}: %s tables under forks/ are", notes))
     counts = [[int((state[:, i] == kind).sum()) for kind in range(4)] for i in range(len(depths))]
     open_ = (state == TO_GO) | (state == RUNNING)
     return TaskProgress(
@@ -171,26 +175,13 @@ def _task(
         [Depth(d, c[DONE], c[FAILED], c[RUNNING], c[TO_GO]) for d, c in zip(depths, counts, strict=True)],
         read,
         total,
-        sum(_is_newer(path, forked) for path in made) if forked else 0,
+        forked,
         len(made) if task.kind != "synthetic" else 0,
         None
         if crossed
-        else _is_newer(results / name / "verdict.json", _written(results, config, name, "decide")),
+        else is_newer(results / name / "verdict.json", written(results, config, name, "decide")),
         0.0 if not open_.any() or task.kind == "synthetic" else pace.left(open_),
     )
-
-
-def _written(results: Path, config: Config, task: str, stage: str) -> Path:
-    """The file of a stage's config: its time is that of the config's first use."""
-    return results / "config" / task / f"{stage}-{digest(stage_config(config, task, stage))}.json"
-
-
-def _is_newer(path: Path, begun: Path) -> bool:
-    """Whether a file is there and was made under the stage's config, as far as times can tell."""
-    try:
-        return path.stat().st_mtime_ns >= begun.stat().st_mtime_ns
-    except OSError:
-        return False
 
 
 def checkpoint_folders(

@@ -65,7 +65,15 @@ def test_a_part_of_the_depths_asks_for_its_own_steps():
 
 def test_no_stage_depends_on_what_is_asked_for():
     made = copy.deepcopy(RAW)
-    made["defaults"]["all"]["resources"] = {"mem_mb": 1, "minutes": 1, "step_ms": 1, "margin": 1, "gpu": 0}
+    made["defaults"]["all"]["resources"] = {
+        "mem_mb": 1,
+        "minutes": 1,
+        "step_ms": 1,
+        "token_ms": 1,
+        "measured_on": "cpu",
+        "margin": 1,
+        "gpu": 0,
+    }
     before, after = config.resolve(RAW), config.resolve(made)
     for stage in ("prepare", "train", "fork", "risk", "decide"):
         assert stage_config(before, "movie_polarity", stage) == stage_config(after, "movie_polarity", stage)

@@ -197,3 +197,20 @@ def test_a_plan_says_which_tasks_were_measured(trained):
     done = run(*asked, "--pilot", "results").output
     assert "in all (times measured in 1 of 2 tasks)" in done
     assert "tiny_head: the pilot has no times of this task with these settings" in done
+
+
+def test_a_pace_of_a_cpu_says_so_and_makes_no_gpu_hours(trained):
+    """The record of a CPU's pilot names its device, and a later plan without the pilot keeps to it."""
+    Path("config.yaml").write_text((ROOT / "config.yaml").read_text())
+    Path("ci.yaml").write_text((ROOT / "config/ci.yaml").read_text())
+    tables.write_json({"device": "cpu"}, "results/tiny_modular/shards/engine_000000-000016.json")
+    asked = ("ci.yaml", "--config", "only=[tiny_modular]")
+    measured = run(*asked, "--pilot", "results", "--write-resources", "pace.yaml").output
+    assert yaml.safe_load(Path("pace.yaml").read_text()) == {
+        "tasks": {"tiny_modular": {"resources": {"step_ms": 250.0, "measured_on": "cpu"}}}
+    }
+    again = run(asked[0], "pace.yaml", *asked[1:]).output
+    assert "resources.step_ms, measured on a CPU" in again
+    for said in (measured, again):
+        assert "core-hours" in said
+        assert "GPU-hours" not in said

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from prehoc import cli, tables
-from prehoc.config import digest, load, resolve, stage_config
+from prehoc.config import digest, fork_parts, load, resolve, stage_config
 from prehoc.errors import InputError
 from prehoc.pace import Pace
 from prehoc.progress import collect
@@ -132,6 +132,61 @@ def test_files_of_another_config_do_not_count(project):
     assert any("older than this config" in note for note in now.notes)
     before = collect(Path("results"), Path("results/config/all-0.json"))
     assert counts(before.tasks[0])[64] == (16, 0, 0, 16)
+
+
+def test_a_shard_is_of_the_config_that_its_job_names(project):
+    """Whatever the times say; where a job names none, times decide."""
+    mine = digest(stage_config(project, "tiny_modular", "train"))
+    records = trained(project, range(32))
+    for path in Path(".prehoc").rglob("*.safetensors"):
+        path.unlink()
+    first, second = ([r for r in records if lo <= r[0] < lo + 16] for lo in (0, 16))
+    table_of(first, "runs_000000-000016")
+    table_of(second, "runs_000016-000032")
+    shards = Path("results/tiny_modular/shards")
+    for name in ("000000-000016", "000016-000032"):
+        os.utime(shards / f"runs_{name}.parquet", (1e9, 1e9))  # far older than the config
+    tables.write_json({"device": "cpu", "stage": mine}, shards / "engine_000000-000016.json")
+    tables.write_json({"device": "cpu"}, shards / "engine_000016-000032.json")
+    now = collect(Path("results"))
+    assert (now.tasks[0].shards_done, counts(now.tasks[0])[64]) == (1, (16, 0, 0, 16))
+    old = "tiny_modular: 1 tables under shards/ are older than this config: not counted"
+    assert now.notes == [old]
+    os.utime(shards / "runs_000016-000032.parquet")
+    assert collect(Path("results")).tasks[0].shards_done == 2
+    tables.write_json({"device": "cpu", "stage": "0" * 12}, shards / "engine_000016-000032.json")
+    now = collect(Path("results"))
+    assert (now.tasks[0].shards_done, counts(now.tasks[0])[64]) == (1, (16, 0, 0, 16))
+    assert now.notes == ["tiny_modular: 1 tables under shards/ are of another config: not counted"]
+    for broken in ("{", "[]", '{"stage": 3}'):  # as if it named none
+        (shards / "engine_000016-000032.json").write_text(broken)
+        assert collect(Path("results")).tasks[0].shards_done == 2
+    (shards / "runs_000000-000016.parquet").unlink()  # a digest without a table is no shard
+    assert collect(Path("results")).tasks[0].shards_done == 1
+
+
+def test_forks_are_of_the_config_that_their_jobs_name(project):
+    whole = project.model_dump(mode="json")
+    forks = {"depths": [4, 16], "trunks": 8, "per_trunk": 2}
+    whole["tasks"]["tiny_modular"] |= {"forks": forks, "shard": 16}
+    project = resolve(whole)
+    tables.write_json({"config": whole, "tasks": NAMES}, "results/config/all-1.json")
+    stage = stage_config(project, "tiny_modular", "fork")
+    mine = digest(stage)
+    tables.write_json(stage, f"results/config/tiny_modular/fork-{mine}.json")
+    folder = Path("results/tiny_modular/forks")
+    folder.mkdir(parents=True)
+    parts = ["-".join(map(str, p)) for p in fork_parts(project.tasks["tiny_modular"], project.packing)]
+    assert parts == ["4", "16-64"]
+    for part in parts:
+        (folder / f"depths_{part}.parquet").touch()
+        os.utime(folder / f"depths_{part}.parquet", (1e9, 1e9))
+        tables.write_json({"stage": mine}, folder / f"engine_{part}.json")
+    assert collect(Path("results")).tasks[0].forks_done == len(parts)
+    tables.write_json({"stage": "0" * 12}, folder / f"engine_{parts[0]}.json")
+    now = collect(Path("results"))
+    assert now.tasks[0].forks_done == len(parts) - 1
+    assert now.notes == ["tiny_modular: 1 tables under forks/ are of another config: not counted"]
 
 
 def test_a_half_written_folder(project):

@@ -47,12 +47,33 @@ def test_the_small_one_is_the_same_at_a_fiftieth(configs):
         for block in (one, two):
             for key in SIZES:
                 del block[key]
+            del block["resources"]["step_ms"]  # bears the readings, which are more of fewer steps
             if block["kind"] == "text_generation":
                 for split in ("val", "target"):
                     del block["data"][split]
         assert one == two, name
     steps = {c: sum(t.train_steps + t.fork_steps for t in cost(configs[c], {}, 1).tasks) for c in FILES}
     assert 45 < steps["paper"] / steps["paper-small"] < 55
+    hours = {c: cost(configs[c], {}, 1).hours("GPU") for c in FILES}
+    assert 40 < hours["paper"] / hours["paper-small"] < 60
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_times_of_steps_are_the_arithmetic_that_is_said(configs, name):
+    """At 100 TFLOP/s: 4 FLOP a parameter and trained token, 2 for one that is read at a depth."""
+    parameters = {"google-bert": 109.5e6, "Qwen": 494e6}
+    for task in (configs[name].tasks[t] for t in configs[name].enabled()):
+        if task.model is None:
+            continue
+        texts = 4 * task.optimiser.batch_size
+        if task.kind == "text_classification":
+            drawn = task.population.get("target_domain")  # the target has so many rows of each domain
+            target = task.data.target * (len(drawn.choice) if drawn else 1)
+            depths = len({*task.depths, task.horizon})
+            texts += 2 * (depths * task.data.val + target) / task.horizon
+        size = parameters[task.model.name.split("/")[0]]
+        flop = size * texts * task.model.max_length
+        assert task.resources.step_ms == pytest.approx(1000 * flop / 100e12, rel=0.05)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -64,4 +85,4 @@ def test_plan_on_a_cluster(name, tmp_path):
     counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
     assert counts["fetch_one"] == "10"  # three models, four parts of GLUE and three other data sets
     assert counts["decide"] == "9"
-    assert int(counts["train"]) == (103 if name == "paper" else 9)
+    assert int(counts["train"]) == (140 if name == "paper" else 9)

@@ -98,10 +98,11 @@ def cost(task: Task, trial: Trial, examples: dict[str, int], device: str) -> lis
         forked += runs * (len(task.forks.depths) + 1) * examples["target"] * trial.example_ms
     hours = (task.runs * task.horizon * each + forked) / 3.6e6
     step = float(f"{max(each, 1e-3):.3g}")
+    beside = ", token_ms: auto" if task.resources.token_ms != "auto" else ""  # texts are in the step
     about = "at most" if task.generation else "about"  # few texts at once are written slowly
     said = (
         f"{trial.step_ms:.3g} ms a step and run ({device}, bank of {trial.width}); {task.runs} runs take "
-        f"{about} {_time(hours)} of one such job; resources: {{step_ms: {step:g}}}"
+        f"{about} {_time(hours)} of one such job; resources: {{step_ms: {step:g}{beside}}}"
     )
     found = [(warning if hours > LONG_HOURS else ok)("time", said)]
     memory = f"peak {trial.memory_mb:,.0f} MB of memory"

@@ -90,7 +90,7 @@ def plan(
 
         write_json(_finite(said), json)
     if write_resources is not None:
-        _write_resources(write_resources, known)
+        _write_resources(write_resources, config, known)
         console.print(f"{write_resources}: give it to snakemake as the last --configfile")
 
 
@@ -215,11 +215,11 @@ def _show_budget(  # type: ignore[no-untyped-def]
         return {"hours": budget, "unit": of, "runs": None}
     runs, then = fits
     spent = then.hours(of)  # type: ignore[arg-type]
-    least = "at least " if 2 * runs > MOST else ""
+    most = ", the most that is searched," if runs == MOST else ""
     others = [f"{number(then.hours(u))} {u}-hours" for u in then.units if u != of]
     beside = f", and {' and '.join(others)} beside them" if others else ""
     console.print(
-        f"budget: {what} hold N = {least}{runs} runs a task ({number(spent)} {of}-hours{beside}): Var R to "
+        f"budget: {what} hold N = {runs}{most} runs a task ({number(spent)} {of}-hours{beside}): Var R to "
         f"{relative_error(runs):.1%} of itself (one standard error, of a Gaussian R)"
     )
     seen = prospects.read(pilot, with_runs(config, runs), config.enabled())[0] if pilot else []
@@ -240,16 +240,21 @@ def _told(one: Prospect) -> dict[str, Any]:
     return vars(one) | {"width_then": one.width_then}
 
 
-def _write_resources(path: Path, known: dict[str, Measured]) -> None:
+def _write_resources(path: Path, config: Config, known: dict[str, Measured]) -> None:
     import yaml
 
     from prehoc.tables import atomic
 
-    tasks = {
-        name: {"resources": {"step_ms": float(f"{one.step_ms:.3g}")}}
-        for name, one in known.items()
-        if one.step_ms is not None
-    }
+    tasks = {}
+    for name, one in known.items():
+        if one.step_ms is None:
+            continue
+        said: dict[str, Any] = {"step_ms": float(f"{one.step_ms:.3g}")}
+        if config.tasks[name].generation is not None:
+            said["token_ms"] = "auto"  # what runs write at depths is in the measured step
+        if one.device is not None:
+            said["measured_on"] = one.device
+        tasks[name] = {"resources": said}
     if not tasks:
         raise InputError(
             "--write-resources: the pilot has no times of these tasks with these settings; nothing is "

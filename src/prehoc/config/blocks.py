@@ -221,12 +221,19 @@ class Resources(Block):
     step_ms: Literal["auto"] | Annotated[float, Field(gt=0, le=LONG)] = Field(
         description="time of a run's step; auto: as on one core of a CPU"
     )
+    token_ms: Literal["auto"] | Annotated[float, Field(gt=0, le=LONG)] = Field(
+        description="time of a token that a run writes at depths, beside its steps; auto: in a step_ms "
+        "that is a number, else as on one core of a CPU"
+    )
+    measured_on: Literal["cpu", "cuda"] | None = Field(
+        description="where a step_ms that is a number was measured, as prehoc plan writes it; or null"
+    )
     margin: Annotated[float, Field(ge=1, le=1000)] = Field(description="factor on the time of the steps")
     gpu: Annotated[int, Field(ge=0, le=1)] = Field(
         description="GPUs of a training or fork job; none is asked for where `device` is cpu"
     )
 
-    @field_validator("step_ms", mode="before")
+    @field_validator("step_ms", "token_ms", mode="before")
     @classmethod
     def _step(cls, value: object) -> object:
         number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= LONG

@@ -1,7 +1,7 @@
 """How a task's runs, depths and forks are cut into jobs.  Packaging alone: no number depends on it.
 
 With a number for `shard` a job trains that many seeds through all depths, and forks are one job a depth.
-With `shard: auto` the cut follows a target, `packing.job_minutes` of training by `resources.step_ms`:
+With `shard: auto` the cut follows a target, `packing.job_minutes` of training by `resources`:
 seeds a shard in whole banks; where one bank alone takes longer, a chain of jobs from depth to depth; and
 as many fork depths a job as fit.  The cut depends on the config alone, never on files that are there.
 """
@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import Field
 
 from prehoc.config.blocks import LONG, Block
-from prehoc.config.resources import step_ms
+from prehoc.config.resources import fork_ms, train_ms
 from prehoc.config.task import Task
 
 # Widths that `bank: auto` takes on a CPU, by kind of method (prehoc.training.width, held by a test); on a
@@ -53,7 +53,7 @@ def shard_size(task: Task, packing: Packing | None = None) -> int:
     if packing is None:
         raise ValueError("shard: auto is cut by the config's block `packing`; pass it")
     bank = max(bank_width(task), LEAST)
-    each = bank * task.horizon * step_ms(task)
+    each = bank * train_ms(task)
     if bank >= task.runs or each <= 0:
         return task.runs
     most = max(math.floor(_target(packing) / each * (1 + 1e-12)), 1)
@@ -76,15 +76,15 @@ def segments(task: Task, packing: Packing | None = None) -> list[int]:
     """
     if task.shard != "auto" or packing is None:
         return []
-    each = shard_size(task, packing) * step_ms(task)
+    size = shard_size(task, packing)
     most = _target(packing) * (1 + 1e-12)
     cuts: list[int] = []
-    if each * task.horizon <= most or shard_size(task, packing) > max(bank_width(task), LEAST):
+    if size * train_ms(task) <= most or size > max(bank_width(task), LEAST):
         return cuts
     depths = sorted({*task.depths, task.horizon})
     start = 0
     for before, depth in pairwise(depths):
-        if each * (depth - start) > most:
+        if size * train_ms(task, start, depth) > most:
             cuts.append(before)
             start = before
     return cuts
@@ -109,12 +109,11 @@ def fork_parts(task: Task, packing: Packing | None = None) -> list[list[int]]:
         return [depths]
     if task.shard != "auto" or packing is None:
         return [[d] for d in depths[:-2]] + [depths[-2:]]
-    each = task.forks.trunks * task.forks.per_trunk * step_ms(task)
     parts: list[list[int]] = [[]]
     spent = 0.0
     for depth in depths:
-        more = each * (task.horizon - depth)
-        if parts[-1] and more > 0 and spent + more > _target(packing) * (1 + 1e-12):
+        more = fork_ms(task, [depth])
+        if parts[-1] and depth < task.horizon and spent + more > _target(packing) * (1 + 1e-12):
             parts.append([])
             spent = 0.0
         parts[-1].append(depth)

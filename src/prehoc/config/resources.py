@@ -2,13 +2,15 @@
 
 A job's time is a start (environments, imports, the first reading of a model) plus steps times the time
 of one.  A run's step is taken as measured on one core of a CPU (docs/training.md), so that a job on a
-GPU ends well before its limit; `resources.step_ms` puts a number of your own in its place.  What is
-asked for makes no result stale: it is part of no stage (`config.stage_config`).
+GPU ends well before its limit; `resources.step_ms` puts a number of your own in its place.  Texts that are
+written at depths are counted apart, token by token, unless such a number holds them.  What is asked for
+makes no result stale: it is part of no stage (`config.stage_config`).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from prehoc.config.task import Task
 
@@ -26,26 +28,69 @@ ENCODER_LAYERS, DECODER_LAYERS = 12, 32  # where `layers: all` leaves their numb
 
 
 def step_ms(task: Task) -> float:
-    """Time of one step of one run in milliseconds: `resources.step_ms`, or an estimate from the block.
+    """Time of one step of one run in milliseconds, what is written at its depths shared over its steps.
 
-    Where texts are written at depths, a step bears its share of that.  Synthetic tasks train nothing: 0.
+    `resources.step_ms` and `token_ms`, or estimates from the block.  Synthetic tasks train nothing: 0.
     """
-    asked = task.resources.step_ms
+    return train_ms(task) / task.horizon
+
+
+def train_ms(task: Task, start: int = 0, end: int | None = None) -> float:
+    """Time in milliseconds in which one run goes from step `start` to `end` (None: the horizon)."""
+    steps = (task.horizon if end is None else end) - start
+    return steps * _trained_ms(task) + token_ms(task) * train_tokens(task, start, end)
+
+
+def fork_ms(task: Task, depths: Sequence[int]) -> float:
+    """Time in milliseconds in which all forks at `depths` go to the horizon; 0 without forks."""
+    if task.forks is None:
+        return 0.0
+    steps = task.forks.trunks * task.forks.per_trunk * sum(task.horizon - depth for depth in depths)
+    return steps * _trained_ms(task) + token_ms(task) * fork_tokens(task, depths)
+
+
+def train_tokens(task: Task, start: int = 0, end: int | None = None) -> int:
+    """Tokens that one run writes between two steps: `val` at each depth, and the target at the horizon.
+
+    Every text is taken to reach max_new_tokens.  Where signals are noted, `val` is written at depth 0 too.
+    """
+    if task.generation is None or task.data is None:
+        return 0
+    last = task.horizon if end is None else end
+    looks = sum(start < depth <= last for depth in {*task.depths, task.horizon})
+    looks += start == 0 and task.signals is not None and not task.crossed
+    target = task.data.target if last == task.horizon else 0
+    return task.generation.max_new_tokens * (looks * task.data.val + target)
+
+
+def fork_tokens(task: Task, depths: Sequence[int]) -> int:
+    """Tokens that all forks at `depths` write: the target, each fork once."""
+    if task.generation is None or task.data is None or task.forks is None:
+        return 0
+    forks = task.forks.trunks * task.forks.per_trunk * len(depths)
+    return task.generation.max_new_tokens * forks * task.data.target
+
+
+def token_ms(task: Task) -> float:
+    """Time in milliseconds of a token that one run writes, beside its steps.
+
+    `resources.token_ms`; for `auto` 0 where `step_ms` is a number, which then holds the writing, else as
+    on one core of a CPU, the layers taken for DECODER_LAYERS.
+    """
+    asked = task.resources.token_ms
     if asked != "auto":
         return float(asked)
-    written = 0.0
-    if task.data is not None:
-        depths = len({*task.depths, task.horizon})
-        written = decode_ms(task, depths * task.data.val + task.data.target) / task.horizon
-    return _trained_ms(task) + written
+    return DECODED_TOKEN_MS * DECODER_LAYERS if task.resources.step_ms == "auto" else 0.0
 
 
 def _trained_ms(task: Task) -> float:
-    """Estimate of one step of one run in milliseconds, without measuring.
+    """One step of one run in milliseconds, texts aside: `resources.step_ms`, or an estimate.
 
-    It grows with the trained layers, the batch and the length of the texts; a model from scratch with
-    its depth and the square of its width.
+    The estimate grows with the trained layers, the batch and the length of the texts; a model from scratch
+    with its depth and the square of its width.
     """
+    if task.resources.step_ms != "auto":
+        return float(task.resources.step_ms)
     if task.method is None or task.optimiser is None:
         return 0.0
     batch = task.optimiser.batch_size
@@ -60,39 +105,17 @@ def _trained_ms(task: Task) -> float:
     return (DECODER_TOKEN_MS if decoder else ENCODER_TOKEN_MS) * layers * tokens
 
 
-def decode_ms(task: Task, examples: int) -> float:
-    """Time in milliseconds in which one run writes to `examples` prompts; 0 where no text is written.
-
-    Every text is taken to reach max_new_tokens, and the layers for DECODER_LAYERS.
-    """
-    if task.generation is None or task.data is None:
-        return 0.0
-    tokens = task.generation.max_new_tokens * examples
-    return DECODED_TOKEN_MS * DECODER_LAYERS * tokens
-
-
 def train_minutes(task: Task, runs: int, start: int = 0, end: int | None = None) -> int:
     """Minutes to ask for a job that trains `runs` runs from step `start` to `end` (None: the horizon).
 
     At the first attempt.
     """
-    return _minutes(task, runs * ((task.horizon if end is None else end) - start))
+    return _asked(task, runs * train_ms(task, start, end))
 
 
 def fork_minutes(task: Task, depths: list[int]) -> int:
     """Minutes to ask for a job that forks every trunk at `depths`, at the first attempt."""
-    if task.forks is None:
-        return _minutes(task, 0)
-    runs = task.forks.trunks * task.forks.per_trunk
-    steps = runs * sum(task.horizon - depth for depth in depths)
-    if task.resources.step_ms != "auto":
-        return _minutes(task, steps)
-    written = decode_ms(task, task.data.target if task.data else 0) * runs * len(depths)
-    return _asked(task, steps * _trained_ms(task) + written)
-
-
-def _minutes(task: Task, steps: int) -> int:
-    return _asked(task, steps * step_ms(task))
+    return _asked(task, fork_ms(task, depths))
 
 
 def _asked(task: Task, milliseconds: float) -> int:

@@ -25,7 +25,8 @@ def runs_for(
     """The largest N, the same for all tasks, whose hours of `unit` stay within `budget`, with its cost.
 
     Forks stay as configured, with no more trunks than runs; crossed tasks take whole blocks.  None where
-    the fewest runs cost more.  Raises InputError where no task is counted in `unit`.
+    the fewest runs cost more, MOST where even those fit.  Raises InputError where no task is counted in
+    `unit`.
     """
 
     def at(runs: int) -> Cost:
@@ -38,10 +39,10 @@ def runs_for(
     if least.hours(unit) > budget:
         return None
     low, high = MIN_RUNS, 2 * MIN_RUNS
-    while high <= MOST and at(high).hours(unit) <= budget:
-        low, high = high, 2 * high
-    if low >= MOST / 2 and high > MOST:
-        return low, at(low)
+    while at(high).hours(unit) <= budget:
+        if high == MOST:
+            return MOST, at(MOST)
+        low, high = high, min(2 * high, MOST)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if at(middle).hours(unit) <= budget else (low, middle)
