@@ -66,13 +66,33 @@ class Project:
             assert "Nothing to be done" in text, text[-2000:]
         return jobs
 
-    def tables(self):
-        """The bytes of every table."""
+    def unlock(self):
+        """As `snakemake --unlock` does, where a killed workflow left its locks."""
+        for lock in (self.folder / ".snakemake/locks").glob("*.lock"):
+            lock.unlink()
+
+    def tables(self, joined=True):
+        """The bytes of every table; those joined from all tasks' must be there if `joined`."""
         results = self.folder / "results"
-        files = [results / "tables" / f"{t}.csv" for t in TABLES]
+        files = [results / "tables" / f"{t}.csv" for t in TABLES if joined]
         files += sorted(results.glob("*/verdict.json")) + sorted(results.glob("*/*.csv"))
         files += sorted(results.glob("*/*.parquet"))
         return {str(f.relative_to(results)): f.read_bytes() for f in files}
+
+
+def copy_prepared(finished, folder):
+    """A finished project's copy with no more of its results than its `prepare` jobs made."""
+    shutil.copytree(finished.folder, folder)
+    results = folder / "results"
+    kept = {*results.glob("*/static.parquet"), *results.glob("*/sources.json")}
+    for part in ("config", "logs/prepare", "benchmarks/prepare"):
+        kept |= set((results / part).rglob("*"))
+    for path in [p for p in results.rglob("*") if p.is_file() and p not in kept]:
+        path.unlink()
+    for part in (folder / ".prehoc").iterdir():
+        if part.name not in ("models", "encodings", "frozen"):
+            shutil.rmtree(part)
+    return Project(folder)
 
 
 def copy_project(folder):
