@@ -210,6 +210,7 @@ def test_a_pace_of_a_cpu_says_so_and_makes_no_gpu_hours(trained):
         "tasks": {"tiny_modular": {"resources": {"step_ms": 250.0, "measured_on": "cpu"}}}
     }
     again = run(asked[0], "pace.yaml", *asked[1:]).output
+    assert "measured on a CPU (16 runs: checkpoints" in measured
     assert "resources.step_ms, measured on a CPU" in again
     for said in (measured, again):
         assert "core-hours" in said

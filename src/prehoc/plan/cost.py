@@ -246,7 +246,8 @@ def _times_from(task: Task, known: Measured) -> str:
         forks = (
             f"; forks: {known.forks} forks" if known.fork_step_ms is not None else "; forks: as training"
         )
-    return f"measured ({known.runs} runs: {known.step_from}{forks})"
+    on = {"cpu": " on a CPU", "cuda": " on a GPU"}.get(known.device or "", "")
+    return f"measured{on} ({known.runs} runs: {known.step_from}{forks})"
 
 
 def _bytes_from(known: Measured) -> str:
