@@ -145,6 +145,20 @@ def test_an_operation_without_an_order_is_told_once_and_let_be(family, monkeypat
         trained(config, "again")
 
 
+def test_an_order_is_asked_for_while_a_gpu_trains(monkeypatch):
+    gpu, asked = torch.device("cuda"), torch.are_deterministic_algorithms_enabled
+    assert not asked()
+    with Sums.in_order(CPU.device):
+        assert not asked()
+    with pytest.raises(KeyError), Sums.in_order(gpu):
+        assert asked()
+        raise KeyError
+    assert not asked()
+    monkeypatch.setattr(Sums, "loose", True)
+    with Sums.in_order(gpu):
+        assert not asked()
+
+
 # --------------------------------------------------------------------------------- width of banks
 def test_auto_is_a_width_by_kind_on_a_cpu(family):
     for name, known in (("head", 512), ("lora", 16), ("modular", 16)):

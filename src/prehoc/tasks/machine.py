@@ -100,12 +100,14 @@ class Sums:
         if device.type != "cuda" or cls.loose:
             yield
             return
+        before = torch.are_deterministic_algorithms_enabled()
+        lenient = torch.is_deterministic_algorithms_warn_only_enabled()
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.use_deterministic_algorithms(True)
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(False)
+            torch.use_deterministic_algorithms(before, warn_only=lenient)
 
     @staticmethod
     def has_none(error: BaseException) -> bool:
