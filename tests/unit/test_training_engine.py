@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -150,7 +151,7 @@ def test_an_order_is_asked_for_while_a_gpu_trains(monkeypatch):
     assert not asked()
     with Sums.in_order(CPU.device):
         assert not asked()
-    with pytest.raises(KeyError), Sums.in_order(gpu):
+    with contextlib.suppress(KeyError), Sums.in_order(gpu):
         assert asked()
         raise KeyError
     assert not asked()
