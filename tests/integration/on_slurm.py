@@ -20,7 +20,7 @@ OWN = [
     f"results/tiny/{name}" for name in ("verdict.json", "predictors.csv", "policies.csv")
 ]  # all of a task
 NODES = 6
-PATIENCE = 150  # seconds; waits end with what they wait for, this is for a test that hangs
+PATIENCE = 300  # seconds; waits end with what they wait for, this is for a test that hangs
 
 
 def until(condition, what, seconds=PATIENCE):
