@@ -13,6 +13,7 @@ import pytest
 import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from planned import CUT
 from typer.testing import CliRunner
 
 from prehoc import cli
@@ -26,15 +27,7 @@ from prehoc.plan.sizes import checkpoint_bytes
 
 ROOT = Path(__file__).parents[2]
 RAW = yaml.safe_load((ROOT / "config.yaml").read_text())
-KNOWN = {  # a step of 36 ms: 100,000 steps an hour
-    "runs": 100,
-    "shard": 20,
-    "bank": 10,
-    "depths": [10, 50],
-    "horizon": 100,
-    "forks": {"depths": [10, 50], "trunks": 10, "per_trunk": 2},
-    "resources": {"step_ms": 36.0},
-}
+KNOWN = CUT | {"resources": {"step_ms": 36.0}}  # 100,000 steps an hour
 
 
 def known(start=36.0, minutes=60.0, **changes):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from planned import CUT
 from typer.testing import CliRunner
 
 from prehoc import cli
@@ -26,12 +27,7 @@ WRITES = {  # 2,400 + 1,600 tokens at two depths and the horizon, and 800 before
     "model": {"name": "packaged:smollm2", "max_length": 32},
     "generation": {"prompt": "{prompt}", "completion": "{answer}", "judge": "exact", "max_new_tokens": 10},
     "outcome": {"metric": "exact_match"},
-    "runs": 100,
-    "shard": 20,
-    "bank": 10,
-    "depths": [10, 50],
-    "horizon": 100,
-    "forks": {"depths": [10, 50], "trunks": 10, "per_trunk": 2},
+    **CUT,
 }
 NUMBERS = {"mem_mb": 1000, "minutes": 7, "step_ms": 36.0, "token_ms": 1.0, "margin": 2}
 

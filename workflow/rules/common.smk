@@ -189,11 +189,10 @@ WHOLE_FILE = written(
         "lock": str(LOCK),
     },
 )
-RAW_FILE = written(f"results/config/raw-{digest(config)}.json", dict(config))
+RAW = Path(f"results/config/raw-{digest(config)}.json")
+RAW_FILE = written(str(RAW), dict(config))
 if workflow.is_main_process:
-    os.environ[SUBMITTED] = str(
-        Path(f"results/config/raw-{digest(config)}.json").absolute()
-    )
+    os.environ[SUBMITTED] = str(RAW.absolute())
 KNOWN_FILE = written(
     f"results/config/known-{digest(known_config(CONFIG))}.json", known_config(CONFIG)
 )

@@ -51,10 +51,7 @@ def collect(
         from prehoc.provenance import counted
         from prehoc.tables import write_json
 
-        write_json(
-            {"task": engine.parent.name, **{k: counted(v) for k, v in made.items()}},
-            engine,
-        )
+        write_json({"task": engine.parent.name} | {k: counted(v) for k, v in made.items()}, engine)
 
 
 def engines(paths: list[Path] | None, wanted: str | None, done: str) -> list[dict[str, Any]]:

@@ -136,7 +136,6 @@ def train(
     from prehoc.training.signals import signals_frame
 
     stage, times = read_stage(config), Times.parse(lock) if lock else None
-    made_under = digest(dict(stage))
     said: list[Part] = []
     noted: list[Noted] = []
     setting = _setting(stage, device, fetched)
@@ -153,7 +152,7 @@ def train(
         tables.write("signals", signals_frame(stage["task"], noted), signals)
     tables.write("runs", frame, runs)
     if engine is not None:
-        tables.write_json({**used.record(), "stage": made_under}, engine)
+        tables.write_json({**used.record(), "stage": digest(dict(stage))}, engine)
 
 
 @app.command()
@@ -208,7 +207,6 @@ def fork(
     from prehoc.training.lock import Times
 
     stage, times = read_stage(config), Times.parse(lock) if lock else None
-    made_under = digest(dict(stage))
     setting = _setting(stage, device, fetched)
     with named_task(stage["task"]), ends_on_sigterm():
         count = stage["forks"]["trunks"] * stage["forks"]["per_trunk"]
@@ -219,7 +217,7 @@ def fork(
     frame.insert(0, "task", stage["task"])
     tables.write("forks", frame.astype({"metric": str}), out)
     if engine is not None:
-        tables.write_json({**used.record(), "stage": made_under}, engine)
+        tables.write_json({**used.record(), "stage": digest(dict(stage))}, engine)
 
 
 @app.command()

@@ -112,9 +112,8 @@ class Sums:
     @staticmethod
     def has_none(error: BaseException) -> bool:
         """Whether an error says that an operation has no way of adding in one order."""
-        return isinstance(error, RuntimeError) and "does not have a deterministic implementation" in str(
-            error
-        )
+        said = "does not have a deterministic implementation"
+        return isinstance(error, RuntimeError) and said in str(error)
 
 
 def stays(kept: torch.Tensor, place: Machine) -> torch.Tensor:

@@ -127,7 +127,7 @@ def looked_up(index: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     """Rows [..., H] of a table [N, H] at an index [...].
 
     On a GPU `embedding` adds the gradients of one row in an order that other rows' places decide, and a
-    run's bits would depend on its neighbours; `index_select` adds them as they stand (machine.settle_sums).
+    run's bits would depend on its neighbours; `index_select` adds them as they stand (machine.Sums).
     """
     if table.device.type == "cpu":
         return F.embedding(index, table)
